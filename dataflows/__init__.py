@@ -1,0 +1,1 @@
+"""What flows where; the only room that imports Bytewax."""

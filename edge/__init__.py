@@ -1,0 +1,1 @@
+"""From frames to reads: capture, detect, track, recognise."""

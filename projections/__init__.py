@@ -1,0 +1,1 @@
+"""The read models: their migrations, writers, queries and rebuild."""

@@ -1,0 +1,1 @@
+"""What an event is: Avro records, topic names and the codec."""

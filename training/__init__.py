@@ -1,0 +1,1 @@
+"""Synthetic plates and scenes with known truth."""
