@@ -1,0 +1,355 @@
+"""Number plates of several countries, drawn from their layouts with a text by chance or by hand."""
+
+import random
+import string
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from training import glyphs
+
+Colour = tuple[int, int, int]  # BGR
+
+WHITE: Colour = (244, 246, 246)
+BLACK: Colour = (28, 26, 24)
+EU_BLUE: Colour = (150, 58, 8)
+_SEAL_GAP = 9.0  # the gap that holds a seal, in cell units
+_SAFE = "ABCDEFGHJKLMNPRSTUVWXYZ"  # without I, O and Q, as most countries issue them
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A coloured strip on a plate's edge with a short text; sizes in millimetres."""
+
+    side: str  # left, right or top
+    width: float
+    colour: Colour
+    text: str = ""
+    stars: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A line of small print: a state's name, a motto."""
+
+    text: str
+    middle: float  # of the plate's height, 0 at the top
+    height: float  # millimetres
+    colour: Colour
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a country's plate looks and what may stand on it.
+
+    A pattern is a line of the plate: `A` a letter, `9` a digit, anything else (space, `-`, `.`)
+    itself; `heads` are what a plate may begin with instead of chance (towns, provinces), standing
+    for `#`.
+    """
+
+    name: str
+    country: str  # ISO 3166 alpha-2; a US state as US-CA
+    size: tuple[float, float]  # millimetres
+    patterns: tuple[tuple[str, ...], ...]
+    character: float = 76.0  # height in millimetres
+    pen: float = 0.145  # a stroke's width by the character's height
+    letters: str = _SAFE
+    heads: tuple[str, ...] = ()
+    ink: Colour = BLACK
+    ground: Colour = WHITE
+    bands: tuple[Band, ...] = ()
+    captions: tuple[Caption, ...] = ()
+    shift: float = 0.0  # of the text, down, in millimetres
+    seal: bool = False  # a seal in the first gap of a line
+
+    def matches(self, lines: tuple[str, ...]) -> bool:
+        """Whether these lines could stand on a plate of this layout."""
+        return any(
+            len(pattern) == len(lines)
+            and all(self._line_fits(p, line) for p, line in zip(pattern, lines, strict=True))
+            for pattern in self.patterns
+        )
+
+    def _line_fits(self, pattern: str, line: str) -> bool:
+        if pattern.startswith("#"):
+            return any(
+                line.startswith(head) and self._line_fits(pattern[1:], line[len(head) :])
+                for head in self.heads
+            )
+        kinds = {"A": self.letters, "9": string.digits}
+        return len(pattern) == len(line) and all(
+            c in kinds.get(p, p) for p, c in zip(pattern, line, strict=True)
+        )
+
+
+_EU = Band("left", 42, EU_BLUE, stars=True)
+_LONG = (520.0, 112.0)
+_US = (305.0, 152.0)
+
+
+def _eu(code: str) -> Band:
+    return Band("left", 42, EU_BLUE, code, stars=True)
+
+
+def _state(code: str, name: str, motto: str, patterns: tuple[str, ...], ink: Colour) -> Layout:
+    captions = [Caption(name, 0.135, 23, (40, 40, 170) if code == "CA" else ink)]
+    if motto:
+        captions.append(Caption(motto, 0.915, 13, ink))
+    return Layout(
+        name=f"us-{code.lower()}",
+        country=f"US-{code}",
+        size=_US,
+        patterns=tuple((pattern,) for pattern in patterns),
+        character=68,
+        pen=0.125,
+        ink=ink,
+        captions=tuple(captions),
+        shift=3,
+    )
+
+
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        Layout(
+            name="vn",
+            country="VN",
+            size=_LONG,
+            patterns=(("#A-999.99",),),
+            letters="ABCDEFGHKLMNPSTUVXYZ",
+            heads=("29", "30", "34", "43", "51", "61", "89"),
+        ),
+        Layout(
+            name="vn-two-line",
+            country="VN",
+            size=(330, 165),
+            patterns=(("#A", "999.99"),),
+            character=64,
+            letters="ABCDEFGHKLMNPSTUVXYZ",
+            heads=("29", "30", "34", "43", "51", "61", "89"),
+        ),
+        Layout(
+            name="de",
+            country="DE",
+            size=_LONG,
+            patterns=(("# AA 9999",), ("# AA 999",), ("# A 9999",)),
+            heads=("B", "HH", "M", "K", "F", "S", "KA", "DA", "LB"),
+            bands=(_eu("D"),),
+            seal=True,
+        ),
+        Layout(
+            name="fr",
+            country="FR",
+            size=_LONG,
+            patterns=(("AA-999-AA",),),
+            bands=(_eu("F"), Band("right", 42, EU_BLUE, "75")),
+        ),
+        Layout(
+            name="it",
+            country="IT",
+            size=_LONG,
+            patterns=(("AA 999AA",),),
+            bands=(_eu("I"), Band("right", 42, EU_BLUE)),
+        ),
+        Layout(
+            name="gb",
+            country="GB",
+            size=_LONG,
+            patterns=(("AA99 AAA",),),
+        ),
+        Layout(
+            name="br",
+            country="BR",
+            size=(400, 130),
+            patterns=(("AAA9A99",),),
+            character=65,
+            letters=string.ascii_uppercase,
+            bands=(Band("top", 30, (130, 50, 0), "BRASIL"),),
+        ),
+        _state("CA", "California", "", ("9AAA999",), (110, 40, 20)),
+        _state("TX", "TEXAS", "The Lone Star State", ("AAA-9999",), BLACK),
+        _state("NY", "NEW YORK", "EXCELSIOR", ("AAA-9999",), (120, 60, 20)),
+        _state("FL", "FLORIDA", "SUNSHINE STATE", ("AA9 9AA", "999 9AA"), (60, 100, 20)),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """A text on a layout; its lines hold the gaps and marks that are printed."""
+
+    layout: Layout
+    lines: tuple[str, ...]
+
+    @property
+    def normalized(self) -> str:
+        """Letters and digits alone, as a sighting names the plate."""
+        return "".join(c for line in self.lines for c in line if c.isalnum())
+
+
+def make(layout: str, *lines: str) -> Plate:
+    """A plate with a given text; raises ValueError if the layout does not allow it."""
+    found = _layout(layout)
+    if not found.matches(lines):
+        raise ValueError(
+            f"{' / '.join(lines)!r} does not fit the layout {layout!r}: it allows {found.patterns}"
+        )
+    return Plate(found, lines)
+
+
+def chance(layout: str, rng: random.Random) -> Plate:
+    """A plate of this layout with a text drawn from `rng`."""
+    found = _layout(layout)
+    pattern = rng.choice(found.patterns)
+    return Plate(found, tuple(_fill(found, line, rng) for line in pattern))
+
+
+def successor(plate: Plate) -> Plate:
+    """The plate a fleet would get next: the last run of digits plus one, 9 going over to 0."""
+    *head, line = plate.lines
+    digits = "".join(c for c in line if c.isdigit())
+    if not digits:
+        raise ValueError(f"{line!r} has no digits to count on from")
+    following = iter(f"{(int(digits) + 1) % 10 ** len(digits):0{len(digits)}d}")
+    return Plate(
+        plate.layout, (*head, "".join(next(following) if c.isdigit() else c for c in line))
+    )
+
+
+def picture(plate: Plate, width: int = 1040) -> np.ndarray:
+    """The plate from straight ahead in even light, BGR uint8, `width` pixels wide."""
+    layout = plate.layout
+    scale = 2 * width / layout.size[0]  # drawn twice as large, then averaged
+    w, h = (round(side * scale) for side in layout.size)
+    canvas = np.empty((h, w, 3), np.uint8)
+    canvas[:] = layout.ground
+    area = _draw_bands(canvas, layout, scale)
+    for caption in layout.captions:
+        size = caption.height * scale
+        small_print(canvas, caption.text, (w / 2, h * caption.middle), size, caption.colour)
+    _draw_lines(canvas, plate, area, scale)
+    _rim(canvas, round(3 * scale), layout.ink)
+    return cv2.resize(canvas, (width, round(h / 2)), interpolation=cv2.INTER_AREA)
+
+
+def small_print(
+    canvas: np.ndarray, text: str, centre: tuple[float, float], height: float, colour: Colour
+) -> None:
+    """Write text in Pillow's own face (Aileron, CC0), centred, `height` pixels of capitals."""
+    font = _font(max(6, round(height * 1.4)))
+    left, top, right, bottom = font.getbbox(text)
+    mask = Image.new("L", (int(right - left) + 4, int(bottom - top) + 4))
+    ImageDraw.Draw(mask).text((2 - left, 2 - top), text, fill=255, font=font)
+    alpha = np.asarray(mask, np.float32)[..., None] / 255
+    x, y = round(centre[0] - alpha.shape[1] / 2), round(centre[1] - alpha.shape[0] / 2)
+    x0, y0 = max(x, 0), max(y, 0)
+    x1 = min(x + alpha.shape[1], canvas.shape[1])
+    y1 = min(y + alpha.shape[0], canvas.shape[0])
+    if x1 <= x0 or y1 <= y0:
+        return
+    alpha = alpha[y0 - y : y1 - y, x0 - x : x1 - x]
+    patch = canvas[y0:y1, x0:x1]
+    patch[:] = patch * (1 - alpha) + np.array(colour, np.float32) * alpha
+
+
+def _layout(name: str) -> Layout:
+    try:
+        return LAYOUTS[name]
+    except KeyError:
+        raise ValueError(f"no layout {name!r}: there are {', '.join(LAYOUTS)}") from None
+
+
+def _fill(layout: Layout, pattern: str, rng: random.Random) -> str:
+    kinds = {"A": layout.letters, "9": string.digits}
+    text = "".join(rng.choice(kinds[p]) if p in kinds else p for p in pattern)
+    return text.replace("#", rng.choice(layout.heads)) if "#" in text else text
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size=size)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise RuntimeError("this Pillow has no FreeType: install Pillow from its wheel")
+    return font
+
+
+def _draw_bands(
+    canvas: np.ndarray, layout: Layout, scale: float
+) -> tuple[float, float, float, float]:
+    """Draw the edge strips; what is left for the text as left, top, right, bottom in pixels."""
+    h, w = canvas.shape[:2]
+    left, top, right, bottom = 0.0, 0.0, float(w), float(h)
+    for band in layout.bands:
+        size = band.width * scale
+        if band.side == "top":
+            canvas[: round(size)] = band.colour
+            small_print(canvas, band.text, (w / 2, size * 0.55), size * 0.5, WHITE)
+            top += size
+            continue
+        x0, x1 = (0, size) if band.side == "left" else (w - size, w)
+        canvas[:, round(x0) : round(x1)] = band.colour
+        middle = (x0 + x1) / 2
+        if band.stars:
+            for k in range(12):
+                angle = k * np.pi / 6
+                x = middle + 12 * scale * np.sin(angle)
+                y = h * 0.34 + 12 * scale * np.cos(angle)
+                cv2.circle(
+                    canvas, (round(x), round(y)), round(1.9 * scale), (0, 204, 255), -1, cv2.LINE_AA
+                )
+        if band.text:
+            small_print(canvas, band.text, (middle, h * 0.77), 19 * scale, WHITE)
+        if band.side == "left":
+            left += size
+        else:
+            right -= size
+    return left, top, right, bottom
+
+
+def _draw_lines(
+    canvas: np.ndarray, plate: Plate, area: tuple[float, float, float, float], scale: float
+) -> None:
+    layout = plate.layout
+    left, top, right, bottom = area
+    pitch = (bottom - top) / len(plate.lines)
+    for row, line in enumerate(plate.lines):
+        pen = layout.character * layout.pen * scale
+        unit = (layout.character * scale - pen) / glyphs.CELL_HEIGHT
+        gap = layout.character * 0.115 * scale + pen
+        room = right - left - 22 * scale
+        widths = _widths(line, layout.seal)
+        natural = sum(widths) * unit + gap * (len(line) - 1) + pen
+        squeeze = min(1.0, (room - pen) / (natural - pen))
+        x = (left + right) / 2 - ((natural - pen) * squeeze) / 2
+        y = top + pitch * (row + 0.5) - unit * glyphs.CELL_HEIGHT / 2 + layout.shift * scale
+        if len(plate.lines) == 2:  # the lines of a two-line plate stand close in the middle
+            y += (0.035 if row == 0 else -0.035) * pitch
+        for character, width in zip(line, widths, strict=True):
+            if width == _SEAL_GAP:
+                _seal(canvas, x + width * unit * squeeze / 2, (top + bottom) / 2, scale)
+            glyphs.draw(canvas, character, (x, y), (unit * squeeze, unit), pen, layout.ink)
+            x += (width * unit + gap) * squeeze
+
+
+def _widths(line: str, seal: bool) -> list[float]:
+    """The characters' widths in cell units; a seal widens the first gap."""
+    widths = [glyphs.width(character) for character in line]
+    if seal and " " in line:
+        widths[line.index(" ")] = _SEAL_GAP
+    return widths
+
+
+def _seal(canvas: np.ndarray, x: float, middle: float, scale: float) -> None:
+    for offset, radius, colour in ((-20, 13, (150, 160, 150)), (17, 15, (190, 190, 190))):
+        centre = (round(x), round(middle + offset * scale))
+        cv2.circle(canvas, centre, round(radius * scale), colour, -1, cv2.LINE_AA)
+        cv2.circle(canvas, centre, round(radius * 0.5 * scale), (120, 140, 170), -1, cv2.LINE_AA)
+
+
+def _rim(canvas: np.ndarray, rim: int, ink: Colour) -> None:
+    h, w = canvas.shape[:2]
+    inset = rim // 2 + 1
+    cv2.rectangle(canvas, (inset, inset), (w - 1 - inset, h - 1 - inset), ink, rim)
