@@ -79,7 +79,10 @@ class Log(Protocol):
         ...
 
     def append(self, topic: str, partition: int, records: Sequence[Append]) -> Sequence[int]:
-        """Append records in order, all or none; their offsets. Raises LogFull."""
+        """Append records in order, all or none; their offsets. Raises LogFull.
+
+        A compacted topic takes no record without a key.
+        """
         ...
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Entry]:
@@ -94,7 +97,10 @@ class Log(Protocol):
         ...
 
     def lowest(self, topic: str, partition: int) -> int:
-        """First offset that is still there; equal to ``end`` when the partition is empty."""
+        """First offset that may be read; equal to ``end`` when the partition is empty.
+
+        Compaction does not move it: reading passes over the gaps that it leaves.
+        """
         ...
 
     def end(self, topic: str, partition: int) -> int:
@@ -104,8 +110,9 @@ class Log(Protocol):
     def trim(self, topic: str, before: int) -> int:
         """Drop records with ``appended_at`` below ``before`` (microseconds); how many.
 
-        Of a compacted topic, only those are dropped that a later record of the same key
-        supersedes, and tombstones.
+        From each partition's beginning up to its first record that is not older. Of a compacted
+        topic, only those are dropped that a later record of the same key supersedes, and
+        tombstones.
         """
         ...
 
