@@ -14,6 +14,7 @@ from schemas.topics import TOPICS, subject
 
 _HEADER = Struct(">BI")
 _PREFIX = "alpr."
+_avro: Any = fastavro  # its stubs leave types unknown
 
 
 class SchemaRegistry(Protocol):
@@ -130,7 +131,7 @@ class Codec:
         text = schema_text(record)
         header = _HEADER.pack(0, self._registry.register(subject(topic, record), text))
         schema = parsed(text)
-        write = fastavro.schemaless_writer
+        write = _avro.schemaless_writer
 
         def encode(value: Mapping[str, Any]) -> bytes:
             out = BytesIO()
@@ -162,11 +163,9 @@ class Codec:
         body = BytesIO(payload)
         body.seek(_HEADER.size)
         try:
-            record = fastavro.schemaless_reader(body, writer, reader)
+            record = _avro.schemaless_reader(body, writer, reader)
         except Exception as error:  # fastavro raises whatever the bytes lead it to
-            raise DecodeError(
-                "unreadable", f"{name}: {type(error).__name__}: {error}"
-            ) from error
+            raise DecodeError("unreadable", f"{name}: {type(error).__name__}: {error}") from error
         if body.tell() != len(payload):
             raise DecodeError(
                 "unreadable", f"{name}: {len(payload) - body.tell()} bytes are left over"

@@ -81,7 +81,7 @@ class PlateRead(TypedDict):
 
 
 class CameraHeartbeat(TypedDict):
-    """A camera lives: everything captured before captured_at has been appended. Every few seconds."""
+    """A camera lives: all captured before captured_at has been appended. Every few seconds."""
 
     camera_id: str
     camera_group: str | None
@@ -295,7 +295,7 @@ class RuleVersion(TypedDict):
 class WatchlistEntry(TypedDict):
     """A version of an entry of a watchlist."""
 
-    list: str
+    watchlist: str
     plate: str
     kind: str
     match: str

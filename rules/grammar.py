@@ -1,0 +1,207 @@
+"""Which texts are plates of which region, from the grammars in ``rules/grammars``."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
+from itertools import product
+from typing import Any, cast
+
+from rules.similarity import CONFUSABLE
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+DIGITS = "0123456789"
+AUTO = "auto"
+
+_BIT = {character: 1 << index for index, character in enumerate(LETTERS + DIGITS)}
+_ALL_DIGITS = sum(_BIT[digit] for digit in DIGITS)
+_TOKEN = re.compile(r"([LDXa-z0-9])(?:\{(\d+),(\d+)\})?")
+
+
+class GrammarError(ValueError):
+    """A grammar file or a region's code is wrong; the message names it and the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One pattern of one region: for each place the set of characters allowed, as bits."""
+
+    region: str
+    pattern: str
+    places: tuple[int, ...]
+
+    def fits(self, text: str) -> bool:
+        """Whether each character of ``text`` may stand where it does."""
+        return len(text) == len(self.places) and all(
+            _BIT[character] & place for character, place in zip(text, self.places, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A text that the grammar allows and how many characters had to give way."""
+
+    text: str
+    changed: int
+
+
+class Grammar:
+    """The layouts of all regions.
+
+    A *scope* says which of them count: ``auto`` for all, or codes with commas: ``DE,FR``,
+    ``US`` (all its states), ``US-FL``.
+    """
+
+    def __init__(self, layouts: Sequence[Layout]) -> None:
+        self.layouts = tuple(layouts)
+        self._countries = {layout.region.partition("-")[0] for layout in self.layouts}
+        self._by_scope: dict[str, dict[int, tuple[Layout, ...]]] = {}
+        self.regions = lru_cache(maxsize=65_536)(self._regions)
+
+    def check(self, scope: str) -> None:
+        """Raise GrammarError if the scope names a region that no grammar describes."""
+        if scope == AUTO:
+            return
+        known = {layout.region for layout in self.layouts}
+        known |= {region.partition("-")[0] for region in known}
+        for code in scope.split(","):
+            if code not in known:
+                raise GrammarError(
+                    f"no plate grammar for {code!r}: use {AUTO} or some of "
+                    + ", ".join(sorted(region for region in known if "-" not in region))
+                )
+
+    def scope(self, region: str | None, otherwise: str) -> str:
+        """The scope to judge a read by that says it is of ``region``.
+
+        A subdivision widens to its country, since cars travel; a region without a grammar is
+        judged by all.
+        """
+        if region is None:
+            return otherwise
+        country = region.partition("-")[0]
+        if country not in self._countries:
+            return AUTO
+        return country
+
+    def _regions(self, text: str, scope: str) -> tuple[str, ...]:
+        """The regions of the scope whose plates look like ``text`` (normalised), sorted.
+
+        For ``auto`` a text needs a letter and a digit, whatever a grammar allows.
+        """
+        if scope == AUTO and (text.isdigit() or text.isalpha()):
+            return ()
+        layouts = self._of(scope).get(len(text), ())
+        return tuple(sorted({layout.region for layout in layouts if layout.fits(text)}))
+
+    def region(self, text: str, scope: str, hint: str | None = None) -> str | None:
+        """The one country or subdivision that ``text`` fits; None if none does or several do.
+
+        A ``hint`` that it fits, or whose country it fits, decides between several.
+        """
+        regions = self.regions(text, scope)
+        if hint is not None and hint in regions:
+            return hint
+        if len(regions) == 1:
+            return regions[0]
+        countries = {region.partition("-")[0] for region in regions}
+        return countries.pop() if len(countries) == 1 else None
+
+    def repair(
+        self, text: str, evidence: Sequence[Mapping[str, int]], scope: str, limit: int = 2
+    ) -> str:
+        """``text`` with letters and digits that OCR confuses put where the grammar wants them.
+
+        ``evidence`` gives for each place the weight of each character read there; among the
+        characters that fit and are confusable with the one voted, the heaviest wins. A text
+        that fits as it is stays; so does one that needs more than ``limit`` changes, or whose
+        equally near layouts disagree.
+        """
+        if self.regions(text, scope):
+            return text
+        found: dict[str, int] = {}
+        for layout in self._of(scope).get(len(text), ()):
+            candidate = _fit(text, evidence, layout, limit)
+            if candidate is not None:
+                found[candidate.text] = candidate.changed
+        if scope == AUTO:
+            found = {plate: n for plate, n in found.items() if self.regions(plate, scope)}
+        nearest = min(found.values(), default=0)
+        best = [plate for plate, changed in found.items() if changed == nearest]
+        return best[0] if len(best) == 1 else text
+
+    def _of(self, scope: str) -> dict[int, tuple[Layout, ...]]:
+        if scope not in self._by_scope:
+            codes = scope.split(",")
+            by_length: dict[int, list[Layout]] = {}
+            for layout in self.layouts:
+                if scope == AUTO or any(_within(layout.region, code) for code in codes):
+                    by_length.setdefault(len(layout.places), []).append(layout)
+            self._by_scope[scope] = {n: tuple(found) for n, found in by_length.items()}
+        return self._by_scope[scope]
+
+
+def _within(region: str, code: str) -> bool:
+    return region == code or region.startswith(code + "-")
+
+
+def _fit(
+    text: str, evidence: Sequence[Mapping[str, int]], layout: Layout, limit: int
+) -> Repair | None:
+    characters: list[str] = []
+    changed = 0
+    for character, votes, place in zip(text, evidence, layout.places, strict=True):
+        if _BIT[character] & place:
+            characters.append(character)
+            continue
+        changed += 1
+        allowed = [other for other in CONFUSABLE.get(character, "") if _BIT[other] & place]
+        if changed > limit or not allowed:
+            return None
+        # The order within CONFUSABLE, likeliest first, breaks ties.
+        characters.append(max(allowed, key=lambda other: votes.get(other, 0)))
+    return Repair("".join(characters), changed)
+
+
+@cache
+def grammar() -> Grammar:
+    """The grammars that ship with the project, read once."""
+    folder = files("rules") / "grammars"
+    layouts: list[Layout] = []
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".toml"):
+            layouts.extend(parse(file.read_text(encoding="utf-8"), file.name))
+    return Grammar(layouts)
+
+
+def parse(toml: str, name: str) -> Iterator[Layout]:
+    """The layouts of one grammar file; raises GrammarError naming file, region and pattern."""
+    try:
+        data = tomllib.loads(toml)
+        regions = cast("list[dict[str, Any]]", data["region"])
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise GrammarError(f"{name}: not a grammar file: {error}") from error
+    for region in regions:
+        unknown = set(region) - {"code", "letters", "layouts"}
+        if unknown or not {"code", "layouts"} <= set(region):
+            raise GrammarError(f"{name}: a region has code, layouts and perhaps letters: {region}")
+        code = cast("str", region["code"])
+        letters = sum(_BIT[letter] for letter in cast("str", region.get("letters", LETTERS)))
+        for pattern in cast("list[str]", region["layouts"]):
+            for places in _places(pattern, letters, f"{name}: {code}"):
+                yield Layout(code, pattern, places)
+
+
+def _places(pattern: str, letters: int, where: str) -> Iterator[tuple[int, ...]]:
+    if not pattern or _TOKEN.sub("", pattern):
+        raise GrammarError(f"{where}: {pattern!r} is no pattern (see rules/grammars/README.md)")
+    choices: list[list[tuple[int, ...]]] = []
+    for kind, low, high in _TOKEN.findall(pattern):
+        sets = {"L": letters, "D": _ALL_DIGITS, "X": letters | _ALL_DIGITS}
+        place = sets.get(kind) or _BIT[kind.upper()]
+        span = range(int(low), int(high) + 1) if low else range(1, 2)
+        choices.append([(place,) * count for count in span])
+    for parts in product(*choices):
+        yield tuple(place for part in parts for place in part)

@@ -1,0 +1,359 @@
+"""One stay of one plate before one camera: its evidence, its life and the events it gives."""
+
+import math
+from copy import deepcopy
+from dataclasses import dataclass, field, fields
+from typing import Any, cast
+from uuid import UUID, uuid5
+
+from rules.grammar import Grammar
+from rules.settings import DedupSettings
+from rules.similarity import fold
+from rules.vote import Ballot, Vote, vote
+from schemas.records import Box, PlateEvent, PlateRead, ReadEvidence, Status
+
+NAMESPACE = UUID("6f1c9a52-5d0e-5a3b-9a53-0f6f2b1f7c11")
+"""Of every event_id: never to be changed."""
+
+BEST_READS = 12
+MAX_TRACKS_BOUND = 16
+MAX_WAS = 16
+SECOND = 1_000_000
+
+_NO_VEHICLE = {"type": None, "make": None, "model": None, "color": None}
+
+
+def event_id_of(read_id: str) -> str:
+    """The id of the sighting that a read opens."""
+    return str(uuid5(NAMESPACE, read_id))
+
+
+def middle(box: Box) -> tuple[float, float]:
+    """Centre of a box in pixels."""
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes, 0 to 1."""
+    width = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
+    height = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
+    if width <= 0 or height <= 0:
+        return 0.0
+    common = width * height
+    whole = one["width"] * one["height"] + other["width"] * other["height"] - common
+    return common / whole
+
+
+@dataclass(slots=True)
+class Sighting:
+    """A sighting that may still change. Times in microseconds; all fields plain and picklable."""
+
+    event_id: str
+    opener: PlateRead
+    offset: int
+    """of the opener in its partition of alpr.reads.raw"""
+    latency_ms: int
+    scope: str
+    first_seen: int
+    last_seen: int
+    passed: int
+    """sightings its camera group had opened before this one, to tell what stays while they go"""
+    ballot: Ballot = field(default_factory=Ballot)
+    text: str = ""
+    """the vote's, as of the last read"""
+    folded: str = ""
+    reads: int = 0
+    tracks: int = 0
+    bound: list[str] = field(default_factory=list[str])
+    """its latest tracks"""
+    confidence: float = 0.0
+    """of its most confident single read"""
+    best: list[tuple[float, ReadEvidence]] = field(default_factory=list[tuple[float, ReadEvidence]])
+    """(worth, read), at most BEST_READS"""
+    vehicle: dict[str, Any] = field(default_factory=lambda: dict(_NO_VEHICLE))
+    direction: str | None = None
+    hint: str | None = None
+    """region its latest read told"""
+    spread: list[float] = field(default_factory=list[float])
+    """extent of the boxes' middles: left, right, top, bottom; then least height"""
+    frame: tuple[str, str, int] = ("", "", -1)
+    """camera, session and frame of its latest read"""
+    frame_text: str = ""
+    frame_box: Box | None = None
+    source: tuple[str, str] = ("", "")
+    """camera and session of its latest read"""
+    status: Status | None = None
+    """None as long as nothing has been published"""
+    was: list[str] = field(default_factory=list[str])
+    told: tuple[Any, ...] = ()
+    """what the last event said: text, region, direction"""
+    told_quality: float = 0.0
+    told_at: int = 0
+    """event time of the last event"""
+    told_reads: int = 0
+
+    @classmethod
+    def opened_by(
+        cls, read: PlateRead, offset: int, appended_at: int, scope: str, passed: int
+    ) -> "Sighting":
+        """A new sighting without evidence; ``add`` the read next."""
+        captured = read["captured_at"]
+        return cls(
+            event_id=event_id_of(read["read_id"]),
+            opener=read,
+            offset=offset,
+            latency_ms=max(0, (appended_at - captured) // 1000),
+            scope=scope,
+            first_seen=captured,
+            last_seen=captured,
+            passed=passed,
+            told_at=captured,
+        )
+
+    def add(
+        self, read: PlateRead, text: str, confidences: tuple[int, ...], grammar: Grammar
+    ) -> None:
+        """Count a read: its normalised text and the confidence of each character, per mille."""
+        captured = read["captured_at"]
+        self.first_seen = min(self.first_seen, captured)
+        self.last_seen = max(self.last_seen, captured)
+        self.reads += 1
+        track = read["track_id"]
+        if track not in self.bound:
+            self.tracks += 1
+            self.bound.append(track)
+            del self.bound[:-MAX_TRACKS_BOUND]
+        self.ballot.add(track, text, confidences)
+        self.confidence = max(self.confidence, read["confidence"])
+        self.direction = read["direction"] or self.direction
+        self.hint = read["region"] or self.hint
+        if read["vehicle"] is not None:
+            self.vehicle.update({k: v for k, v in read["vehicle"].items() if v is not None})
+        self._see(read["box"])
+        self.frame = (read["camera_id"], read["session"], read["frame_number"])
+        self.frame_text, self.frame_box = text, read["box"]
+        self.source = (read["camera_id"], read["session"])
+        self._keep(read, text, confidences)
+        if self.reads == 1 or self.ballot.only_text() is None:
+            self.text = self.count(grammar).text
+            self.folded = fold(self.text)
+
+    def absorb(self, other: "Sighting", grammar: Grammar) -> None:
+        """Take over all evidence of a sighting that proves to be the same stay."""
+        self.first_seen = min(self.first_seen, other.first_seen)
+        self.last_seen = max(self.last_seen, other.last_seen)
+        self.reads += other.reads
+        self.tracks += sum(track not in self.bound for track in other.bound)
+        self.bound += [track for track in other.bound if track not in self.bound]
+        del self.bound[:-MAX_TRACKS_BOUND]
+        self.ballot.absorb(other.ballot)
+        self.confidence = max(self.confidence, other.confidence)
+        self.direction = self.direction or other.direction
+        self.spread = [
+            f(a, b)
+            for f, a, b in zip((min, max, min, max, min), self.spread, other.spread, strict=True)
+        ]
+        self.best = sorted(self.best + other.best, key=_rank)[:BEST_READS]
+        self.text = self.count(grammar).text
+        self.folded = fold(self.text)
+
+    def count(self, grammar: Grammar) -> Vote:
+        """The vote over all reads."""
+        return vote(self.ballot.weights(), grammar, self.scope)
+
+    def agreeing(self) -> int:
+        """Reads that say what the vote says, up to what OCR confuses."""
+        texts = self.ballot.texts()
+        if len(texts) == 1 and not self.ballot.settled:
+            return self.reads
+        return sum(n for text, n in texts.items() if fold(text) == self.folded)
+
+    def still(self) -> bool:
+        """Whether its boxes never moved: their middles stay within a sixth of a plate's height,
+        at least 2 pixels, which covers what detectors jitter.
+        """
+        left, right, top, bottom, height = self.spread
+        return max(right - left, bottom - top) <= max(2.0, height / 6)
+
+    def plausible(self, settings: DedupSettings, grammar: Grammar) -> bool:
+        """Whether it may be published: a plate by grammar, or repeated, or read with certainty."""
+        return (
+            bool(grammar.regions(self.text, self.scope))
+            or self.agreeing() >= settings.confirm_reads
+            or self.confidence >= settings.confirm_confidence
+        )
+
+    def sure(self, settings: DedupSettings) -> bool:
+        """Whether enough reads agree, or one is confident enough, to call it confirmed."""
+        return (
+            self.confidence >= settings.confirm_confidence
+            or self.agreeing() >= settings.confirm_reads
+        )
+
+    def news(self, settings: DedupSettings, grammar: Grammar) -> Status | None:
+        """The status of the event that is due after the latest read; None if none is."""
+        if self.status is None:
+            if not self.plausible(settings, grammar):
+                return None
+            return "confirmed" if self.sure(settings) else "tentative"
+        text, region, direction = self.told
+        if text != self.text:
+            return "revised"
+        if self.status == "tentative" and self.sure(settings):
+            return "confirmed"
+        since = self.last_seen - self.told_at
+        due = (
+            region != grammar.region(self.text, self.scope, self.hint)
+            or direction != self.direction
+            or (since >= settings.refresh_s * SECOND and self.reads > self.told_reads)
+            or (
+                since >= 2 * SECOND
+                and self.shot()["quality"] >= settings.picture_gain * self.told_quality
+            )
+        )
+        return self.status if due else None
+
+    def shot(self) -> ReadEvidence:
+        """The best picture: one that exists, shows what was voted, and is sharp."""
+        return max(
+            (read for _, read in self.best),
+            key=lambda read: (
+                read["images"]["plate_url"] != "",
+                fold(read["normalized_text"]) == self.folded,
+                read["quality"],
+                read["read_id"],
+            ),
+        )
+
+    def event(
+        self,
+        status: Status,
+        partition: int,
+        revision: int,
+        version: str,
+        grammar: Grammar,
+        *,
+        reason: str | None = None,
+        merged_into: str | None = None,
+    ) -> PlateEvent:
+        """The event that tells its present state, and remember that it was told."""
+        outcome = self.count(grammar)
+        region = grammar.region(outcome.text, self.scope, self.hint)
+        shot = self.shot()
+        if self.told and self.told[0] != outcome.text:
+            self.was = [*self.was, self.told[0]][-MAX_WAS:]
+        self.status = status
+        self.told = (outcome.text, region, self.direction)
+        self.told_quality = shot["quality"]
+        self.told_at = self.last_seen
+        self.told_reads = self.reads
+        opener = self.opener
+        reads = [read for _, read in self.best]
+        best = max(
+            reads,
+            key=lambda read: (
+                read["normalized_text"] == outcome.text,
+                fold(read["normalized_text"]) == self.folded,
+                read["confidence"],
+                read["read_id"],
+            ),
+        )
+        return {
+            "event_id": self.event_id,
+            "revision": revision,
+            "partition": partition,
+            "status": status,
+            "captured_at": opener["captured_at"],
+            "first_seen": self.first_seen,
+            "last_seen": self.last_seen,
+            "camera_id": opener["camera_id"],
+            "camera_group": opener["camera_group"],
+            "track_id": opener["track_id"],
+            "plate": {
+                "text": best["text"],
+                "normalized_text": outcome.text,
+                "confidence": outcome.confidence,
+                "region": region,
+            },
+            "vehicle": cast("Any", dict(self.vehicle)),
+            "images": shot["images"],
+            "latency_ms": self.latency_ms,
+            "node": opener["node"],
+            "extras": {
+                "roi": None,
+                "direction": self.direction,
+                "quality_score": shot["quality"],
+                "frame_number": shot["frame_number"],
+                "box": shot["box"],
+            },
+            "reads": self.reads,
+            "tracks": self.tracks,
+            "was": list(self.was),
+            "alternatives": [{"text": t, "confidence": c} for t, c in outcome.alternatives],
+            "merged_into": merged_into,
+            "reason": reason,
+            "rules_version": version,
+            "evidence": {
+                "positions": [
+                    [{"character": c, "weight": w} for c, w in column]
+                    for column in outcome.positions
+                ],
+                "reads": sorted(reads, key=lambda r: (r["captured_at"], r["read_id"])),
+                "texts": len(self.ballot.texts().keys() | self.ballot.settled.keys()),
+            },
+        }
+
+    def state(self) -> dict[str, Any]:
+        """A plain copy that shares nothing that changes, for ``Sighting.of``."""
+        copy = {name: getattr(self, name) for name in _FIELDS}
+        copy["ballot"] = self.ballot.state()
+        for name in ("bound", "best", "spread", "was"):
+            copy[name] = list(copy[name])
+        copy["vehicle"] = dict(self.vehicle)
+        return copy
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> "Sighting":
+        """The sighting whose ``state`` was taken."""
+        fresh = {name: deepcopy(value) for name, value in state.items() if name != "ballot"}
+        return cls(**fresh, ballot=Ballot.of(state["ballot"]))
+
+    def _see(self, box: Box) -> None:
+        x, y = middle(box)
+        height = float(box["height"])
+        if not self.spread:
+            self.spread = [x, x, y, y, height]
+            return
+        left, right, top, bottom, least = self.spread
+        self.spread = [min(left, x), max(right, x), min(top, y), max(bottom, y), min(least, height)]
+
+    def _keep(self, read: PlateRead, text: str, confidences: tuple[int, ...]) -> None:
+        worth = read["confidence"] * (1.0 + read["quality"])
+        if len(self.best) == BEST_READS and worth < self.best[-1][0]:
+            return
+        evidence: ReadEvidence = {
+            "read_id": read["read_id"],
+            "camera_id": read["camera_id"],
+            "track_id": read["track_id"],
+            "captured_at": read["captured_at"],
+            "frame_number": read["frame_number"],
+            "text": read["text"],
+            "normalized_text": text,
+            "confidence": read["confidence"],
+            "char_confidences": list(confidences),
+            "quality": read["quality"],
+            "box": read["box"],
+            "images": read["images"],
+            "reader": read["reader"],
+        }
+        self.best.append((worth, evidence))
+        self.best.sort(key=_rank)
+        del self.best[BEST_READS:]
+
+
+def _rank(kept: tuple[float, ReadEvidence]) -> tuple[float, str]:
+    worth, read = kept
+    return -worth if math.isfinite(worth) else 0.0, read["read_id"]
+
+
+_FIELDS = tuple(f.name for f in fields(Sighting))

@@ -1,0 +1,245 @@
+"""What a plate says, by all its reads together: evidence summed by place in whole numbers.
+
+The result does not depend on the order of the reads: sums commute, ties go by text. The idea of
+aligning outputs and voting by position is ROVER's (Fiscus 1997, doi:10.1109/ASRU.1997.659110).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from math import isqrt
+from typing import Any
+
+from rapidfuzz.distance import Levenshtein
+
+from rules.grammar import AUTO, Grammar
+from rules.similarity import CONFUSABLE, fold
+
+Weights = tuple[int, ...]
+"""Summed confidence of each character of a text, per mille; then the sum of the reads' mean
+confidences, per mille; last the number of reads, in thousandths."""
+
+_MEANS, _READS = -2, -1
+
+MAX_TEXTS = 24
+"""Distinct texts remembered of one sighting; the lightest go first."""
+
+MAX_TRACKS = 8
+"""Tracks told apart in one sighting; older ones are summed up."""
+
+
+@dataclass(slots=True)
+class Ballot:
+    """All that a vote needs of the reads of one sighting, bounded however many there are.
+
+    Frames of one track are not independent: n of them count as the square root of n. So sums
+    are kept by track and scaled when counted.
+    """
+
+    tracks: dict[str, dict[str, list[int]]] = field(default_factory=dict[str, dict[str, list[int]]])
+    """track id → text → Weights of its reads, not scaled"""
+    settled: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    """text → Weights of tracks no longer told apart, already scaled"""
+
+    def add(self, track_id: str, text: str, confidences: Sequence[int]) -> None:
+        """Count one read: normalised ``text``, one confidence per mille for each character."""
+        texts = self.tracks.get(track_id)
+        if texts is None:
+            if len(self.tracks) >= MAX_TRACKS:
+                self._settle(next(iter(self.tracks)))
+            texts = self.tracks[track_id] = {}
+        sums = texts.get(text)
+        if sums is None:
+            if len(texts) >= MAX_TEXTS:
+                del texts[min(texts, key=lambda other: (texts[other][_MEANS], other))]
+            sums = texts[text] = [0] * (len(text) + 2)
+        total = 0
+        for place, confidence in enumerate(confidences):
+            sums[place] += confidence
+            total += confidence
+        sums[_MEANS] += total // len(text)
+        sums[_READS] += 1000
+
+    def absorb(self, other: "Ballot") -> None:
+        """Count everything another ballot holds, for two sightings that prove to be one."""
+        for track_id, texts in other.tracks.items():
+            if track_id not in self.tracks:
+                while len(self.tracks) >= MAX_TRACKS:
+                    self._settle(next(iter(self.tracks)))
+                self.tracks[track_id] = {text: list(sums) for text, sums in texts.items()}
+                continue
+            mine = self.tracks[track_id]
+            for text, sums in texts.items():
+                mine[text] = _sum(mine.get(text), sums)
+        for text, weights in other.settled.items():
+            self.settled[text] = _sum(self.settled.get(text), weights)
+
+    def texts(self) -> dict[str, int]:
+        """How many reads said each text, of the tracks still told apart."""
+        counts: dict[str, int] = {}
+        for texts in self.tracks.values():
+            for text, sums in texts.items():
+                counts[text] = counts.get(text, 0) + sums[_READS] // 1000
+        return counts
+
+    def only_text(self) -> str | None:
+        """The text that all reads agree on, if they do."""
+        if len(self.tracks) == 1 and not self.settled:
+            texts = next(iter(self.tracks.values()))
+            return next(iter(texts)) if len(texts) == 1 else None
+        found = set(self.settled).union(*self.tracks.values())
+        return found.pop() if len(found) == 1 else None
+
+    def state(self) -> dict[str, Any]:
+        """A plain copy, for ``Ballot.of``."""
+        return {
+            "tracks": {
+                track: {text: list(sums) for text, sums in texts.items()}
+                for track, texts in self.tracks.items()
+            },
+            "settled": {text: list(sums) for text, sums in self.settled.items()},
+        }
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> "Ballot":
+        """The ballot whose ``state`` was taken."""
+        return cls(**deepcopy(dict(state)))
+
+    def weights(self) -> dict[str, Weights]:
+        """For each text its evidence over all tracks."""
+        total: dict[str, list[int]] = {text: list(found) for text, found in self.settled.items()}
+        for texts in self.tracks.values():
+            for text, found in _scaled(texts):
+                total[text] = _sum(total.get(text), found)
+        return {text: tuple(found) for text, found in total.items()}
+
+    def _settle(self, track_id: str) -> None:
+        for text, found in _scaled(self.tracks.pop(track_id)):
+            self.settled[text] = _sum(self.settled.get(text), found)
+        while len(self.settled) > MAX_TEXTS:
+            lightest = min(self.settled, key=lambda text: (self.settled[text][_MEANS], text))
+            del self.settled[lightest]
+
+
+def _scaled(texts: Mapping[str, list[int]]) -> Iterable[tuple[str, Sequence[int]]]:
+    reads = sum(sums[_READS] for sums in texts.values()) // 1000
+    if reads == 1:
+        yield from texts.items()
+        return
+    scale = isqrt(reads * 1_000_000)
+    for text, sums in texts.items():
+        yield text, [weight * scale // (1000 * reads) for weight in sums]
+
+
+def _sum(one: list[int] | None, other: Sequence[int]) -> list[int]:
+    return list(other) if one is None else [a + b for a, b in zip(one, other, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """The outcome: ``positions`` gives for each character of ``text`` the weight of every
+    character read there, ``""`` standing for none, heaviest first.
+    """
+
+    text: str
+    confidence: float
+    positions: tuple[tuple[tuple[str, int], ...], ...]
+    alternatives: tuple[tuple[str, float], ...]
+
+
+def vote(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) -> Vote:
+    """The text that the evidence of ``Ballot.weights`` speaks for, by the grammar of ``scope``.
+
+    ``weights`` must not be empty. Reads that together hold more than half of the evidence and
+    agree are never outvoted.
+    """
+    pivot = min(weights, key=lambda text: (-weights[text][_MEANS], text))
+    if len(weights) == 1:
+        columns = [{c: w} for c, w in zip(pivot, weights[pivot], strict=False)]
+    else:
+        columns = _columns(pivot, weights)
+    chosen = [min(column, key=lambda c: (-column[c], c)) for column in columns]
+    evidence = [column for c, column in zip(chosen, columns, strict=True) if c]
+    text = grammar.repair("".join(chosen), evidence, scope)
+    return Vote(
+        text=text,
+        confidence=_confidence(text, evidence, sum(found[_READS] for found in weights.values())),
+        positions=tuple(
+            tuple(sorted(column.items(), key=lambda item: (-item[1], item[0])))
+            for column in evidence
+        ),
+        alternatives=_alternatives(text, weights),
+    )
+
+
+def _columns(pivot: str, weights: Mapping[str, Weights]) -> list[dict[str, int]]:
+    """Sum the evidence of every text, aligned to the pivot, by place.
+
+    Places are those of the pivot and, between them, those that other texts insert; a text that
+    has nothing at a place votes for ``""`` there with its mean confidence.
+    """
+    columns: dict[tuple[int, int], dict[str, int]] = {(i, 0): {} for i in range(len(pivot))}
+    filled: dict[tuple[int, int], int] = {}
+    total = 0
+    for text, found in weights.items():
+        mean = found[_MEANS]
+        total += mean
+        for key, index in _aligned(pivot, text):
+            character = "" if index is None else text[index]
+            column = columns.setdefault(key, {})
+            column[character] = column.get(character, 0) + (mean if index is None else found[index])
+            filled[key] = filled.get(key, 0) + mean
+    for key, column in columns.items():
+        if key[1]:
+            column[""] = column.get("", 0) + total - filled[key]
+    return [columns[key] for key in sorted(columns)]
+
+
+def _aligned(pivot: str, text: str) -> Iterable[tuple[tuple[int, int], int | None]]:
+    """For each place (place of the pivot, insertion after it) the index in ``text``, or None.
+
+    By least edits between the folded texts, so that a confusion never shifts what follows.
+    """
+    if text == pivot:
+        return [((i, 0), i) for i in range(len(pivot))]
+    pairs: list[tuple[tuple[int, int], int | None]] = []
+    for op in Levenshtein.opcodes(fold(pivot), fold(text)):
+        if op.tag in ("equal", "replace"):
+            pairs.extend(
+                ((op.src_start + i, 0), op.dest_start + i) for i in range(op.src_end - op.src_start)
+            )
+        elif op.tag == "delete":
+            pairs.extend(((place, 0), None) for place in range(op.src_start, op.src_end))
+        else:
+            pairs.extend(
+                ((op.src_start - 1, 1 + i), op.dest_start + i)
+                for i in range(op.dest_end - op.dest_start)
+            )
+    return pairs
+
+
+def _confidence(text: str, evidence: Sequence[Mapping[str, int]], reads: int) -> float:
+    """Probability that the whole text is right, 0 to 0.999, places taken as independent.
+
+    At one place, p is the mean confidence of ``reads`` (in thousandths of an effective read) in
+    the character chosen, those that disagree counted as none; the net support of further reads
+    leaves (1 - p) ** support of doubt. One read alone keeps its own confidence.
+    """
+    whole = 1.0
+    for character, column in zip(text, evidence, strict=True):
+        agreeing = column.get(character, 0)
+        if character != min(column, key=lambda c: (-column[c], c)):  # put there by the grammar
+            agreeing += sum(column.get(other, 0) for other in CONFUSABLE.get(character, ""))
+        against = sum(column.values()) - agreeing
+        p = min(1.0, agreeing / reads)
+        whole *= 1.0 - (1.0 - p) ** max(1.0, (agreeing - against) / 1000)
+    return min(0.999, round(whole, 3))
+
+
+def _alternatives(
+    text: str, weights: Mapping[str, Weights], most: int = 4
+) -> tuple[tuple[str, float], ...]:
+    """The other texts read, heaviest first, each with its share of the evidence."""
+    total = sum(found[_MEANS] for found in weights.values()) or 1
+    others = sorted((-found[_MEANS], other) for other, found in weights.items() if other != text)
+    return tuple((other, round(-weight / total, 3)) for weight, other in others[:most])
