@@ -1,0 +1,111 @@
+"""Finding plates in a picture: the interface, and the default that starts from text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import rapidocr
+
+from edge.geometry import Quad, Region, box_of
+from edge.lines import plates_of
+from edge.text import TextFinder, TextLine
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A part of a picture to look at; ``scale`` below 1 reduces it first, which is cheaper."""
+
+    region: Region
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What may be a plate: its corners, the lines of text in it from the top, a score of 0 to 1.
+
+    A detector that knows nothing of lines gives the plate's corners as the only one.
+    """
+
+    quad: Quad
+    score: float
+    lines: tuple[Quad, ...]
+
+    @property
+    def box(self) -> np.ndarray:
+        """The upright box: left, top, right, bottom in pixels, float64."""
+        return box_of(self.quad)
+
+
+class PlateDetector(Protocol):
+    """Finds plates. ``name`` says which detector with which weights, for PlateRead.reader."""
+
+    @property
+    def name(self) -> str:
+        """Detector and version, without spaces."""
+        ...
+
+    def detect(self, image: np.ndarray, looks: Sequence[Look] | None = None) -> list[Detection]:
+        """Plates in a BGR picture, only within ``looks`` unless that is None (everything).
+
+        Corners are in pixels of the whole picture. Deterministic.
+        """
+        ...
+
+
+class TextPlateDetector:
+    """Finds plates text-first: lines of text by PP-OCR's detector, then what has a plate's shape.
+
+    Needs no training on plates and knows those of every country. ``pixels`` bounds the size
+    at which a whole picture is looked at when no looks are given.
+    """
+
+    def __init__(self, threads: int = 2, pixels: int = 230_000, model: Path | None = None) -> None:
+        self._finder = TextFinder(model or packaged("PP-OCRv6_det_small.onnx"), threads)
+        self._pixels = pixels
+
+    @property
+    def name(self) -> str:
+        """The weights' name and the package's version."""
+        return f"PP-OCRv6-det-small/rapidocr-{_version()}"
+
+    def detect(self, image: np.ndarray, looks: Sequence[Look] | None = None) -> list[Detection]:
+        """See PlateDetector. A line that a look's edge cuts is left out: another look has it."""
+        height, width = image.shape[:2]
+        if looks is None:
+            scale = min(1.5, (self._pixels / (width * height)) ** 0.5)
+            looks = [Look((0, 0, width, height), scale)]
+        lines: list[TextLine] = []
+        for look in looks:
+            left, top, right, bottom = look.region
+            offset = np.array([left, top], np.float32)
+            for line in self._finder.find(image[top:bottom, left:right], look.scale):
+                moved = TextLine(line.quad + offset, line.score)
+                if not _cut(box_of(moved.quad), look.region, width, height):
+                    lines.append(moved)
+        return [
+            Detection(plate.quad, plate.score, plate.lines) for plate in plates_of(image, lines)
+        ]
+
+
+def packaged(name: str) -> Path:
+    """The path of a model file that the rapidocr package brings."""
+    return Path(rapidocr.__file__).parent / "models" / name
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("rapidocr")
+
+
+def _cut(box: np.ndarray, region: Region, width: int, height: int) -> bool:
+    """Whether a box reaches an edge of the region that is not also the picture's."""
+    left, top, right, bottom = region
+    return bool(
+        (left > 0 and box[0] <= left + 1)
+        or (top > 0 and box[1] <= top + 1)
+        or (right < width and box[2] >= right - 1)
+        or (bottom < height and box[3] >= bottom - 1)
+    )

@@ -1,0 +1,191 @@
+"""One camera's chain from a frame to reads: look, detect, track, recognise, keep the evidence."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from edge.cameras import Camera
+from edge.capture import Frame
+from edge.detect import Detection, Look, PlateDetector
+from edge.geometry import clipped, rectified
+from edge.motion import Attention, AttentionSettings
+from edge.recognise import PlateRecogniser, Reading
+from edge.shots import NO_IMAGES, keep_evidence, quality_of
+from edge.throttle import ReadingSettings, TrackReadings
+from edge.track import ByteTracker, Track, TrackingSettings, TrackState
+from images.store import ImageStore
+from schemas.records import PlateRead
+
+_READS = uuid.UUID("6f2b9a52-9c0e-5d59-8f1c-0c1d6c8b7a10")  # namespace of read ids, random once
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """The settings of a camera's chain.
+
+    ``skip_frames`` leaves out that many frames after each one looked at; ``no_ocr`` detects and
+    tracks alone, and no read comes out.
+    """
+
+    attention: AttentionSettings = field(default_factory=AttentionSettings)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    reading: ReadingSettings = field(default_factory=ReadingSettings)
+    skip_frames: int = 0
+    no_ocr: bool = False
+
+
+class CameraPipeline:
+    """Turns the frames of one session of one camera into reads.
+
+    Deterministic: the same frames give the same reads. Not for several threads at once.
+    ``images`` of None keeps no evidence.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        detector: PlateDetector,
+        recogniser: PlateRecogniser,
+        images: ImageStore | None,
+        session: str,
+        host: str = "",
+        settings: PipelineSettings | None = None,
+    ) -> None:
+        self._camera = camera
+        self._detector = detector
+        self._recogniser = recogniser
+        self._images = images
+        self._session = session
+        self._node = camera.node(host)
+        self._settings = settings or PipelineSettings()
+        self._attention = Attention(self._settings.attention, camera.roi)
+        self._tracker = ByteTracker(session, self._settings.tracking)
+        self._readings: dict[str, TrackReadings] = {}
+        self._reader = f"{detector.name} {recogniser.name}"
+
+    @property
+    def tracks(self) -> list[Track]:
+        """The tracks that live, as of the last frame."""
+        return self._tracker.tracks
+
+    def process(self, frame: Frame) -> list[PlateRead]:
+        """The reads of one frame, from left to right; mostly none. Raises ImageError.
+
+        Frames must come in order of capture.
+        """
+        settings = self._settings
+        if frame.number % (settings.skip_frames + 1):
+            return []
+        looks = self._attention.looks(frame.image, frame.captured_at_us, self._standing(frame))
+        if not looks:
+            return []
+        detections = self._detector.detect(frame.image, looks)
+        return self._follow(frame, detections, looks)
+
+    def _standing(self, frame: Frame) -> list[np.ndarray]:
+        relook_us = self._settings.attention.relook_us
+        return [
+            track.box
+            for track in self._tracker.tracks
+            if frame.captured_at_us - track.looked_us >= relook_us
+        ]
+
+    def _follow(
+        self, frame: Frame, detections: Sequence[Detection], looks: Sequence[Look]
+    ) -> list[PlateRead]:
+        regions = [look.region for look in looks]
+        tracks = self._tracker.update(detections, frame.captured_at_us, regions)
+        for track in tracks:
+            if track.state is TrackState.REMOVED:
+                self._readings.pop(track.track_id, None)
+        if self._settings.no_ocr:
+            return []
+        due: list[tuple[Track, Detection, list[np.ndarray], float]] = []
+        for track in tracks:
+            if track.detection is None:
+                continue
+            margin = self._settings.reading.margin
+            crops = [rectified(frame.image, line, margin) for line in track.detection.lines]
+            quality = min(quality_of(crop) for crop in crops)
+            known = self._readings.setdefault(track.track_id, TrackReadings())
+            if known.due(quality, frame.captured_at_us, self._settings.reading):
+                due.append((track, track.detection, crops, quality))
+        if not due:
+            return []
+        readings = self._recogniser.recognise([crops for _, _, crops, _ in due])
+        reads: list[PlateRead] = []
+        for (track, detection, _, quality), reading in zip(due, readings, strict=True):
+            self._readings[track.track_id].add(
+                plain(reading.text),
+                reading.confidence,
+                quality,
+                frame.captured_at_us,
+                self._settings.reading,
+            )
+            if maybe_plate(reading):
+                reads.append(self._read(frame, track, detection, reading, quality))
+        return sorted(reads, key=lambda read: (read["box"]["x"], read["track_id"]))
+
+    def _read(
+        self, frame: Frame, track: Track, detection: Detection, reading: Reading, quality: float
+    ) -> PlateRead:
+        camera = self._camera
+        height, width = frame.image.shape[:2]
+        left, top, right, bottom = clipped(detection.box, width, height)
+        name = f"{camera.id}/{self._session}/{track.track_id}/{frame.number}"
+        images = NO_IMAGES
+        if self._images is not None:
+            images = keep_evidence(
+                self._images,
+                frame.image,
+                detection.quad,
+                f"{camera.id}/{track.track_id}-{frame.number}",
+                frame.captured_at_us,
+            )
+        return {
+            "read_id": str(uuid.uuid5(_READS, name)),
+            "camera_id": camera.id,
+            "camera_group": camera.group,
+            "session": self._session,
+            "captured_at": frame.captured_at_us,
+            "track_id": track.track_id,
+            "frame_number": frame.number,
+            "text": reading.text,
+            "confidence": reading.confidence,
+            "char_confidences": list(reading.char_confidences),
+            "alternatives": [
+                {"text": text, "confidence": value} for text, value in reading.alternatives
+            ],
+            "region": camera.region,
+            "box": {"x": left, "y": top, "width": right - left, "height": bottom - top},
+            "frame_width": width,
+            "frame_height": height,
+            "vehicle": None,
+            "direction": track.direction or camera.direction,
+            "quality": quality,
+            "images": images,
+            "node": self._node,
+            "reader": self._reader,
+        }
+
+
+def picture_settings(settings: PipelineSettings | None = None) -> PipelineSettings:
+    """Settings for still pictures: each is looked at as a whole, larger, once."""
+    base = settings or PipelineSettings()
+    return replace(base, attention=replace(base.attention, first_pixels=900_000))
+
+
+def plain(text: str) -> str:
+    """Letters and digits alone, as capitals: what two readings are compared by."""
+    return "".join(sign for sign in text.upper() if sign.isalnum())
+
+
+def maybe_plate(reading: Reading) -> bool:
+    """Whether a reading is worth the log: 3 to 12 signs, a digit among them.
+
+    What is a plate is decided later, from all reads; words without a digit are signs and names.
+    """
+    signs = plain(reading.text)
+    return 3 <= len(signs) <= 12 and any(sign.isdigit() for sign in signs)

@@ -1,0 +1,62 @@
+"""How good a crop is, and the evidence pictures of a read."""
+
+from datetime import UTC, datetime
+
+import cv2
+import numpy as np
+
+from edge.geometry import Quad, box_of, clipped, rectified
+from images.store import ImageStore
+from schemas.records import Images
+
+NO_IMAGES: Images = {"plate_url": "", "vehicle_url": "", "frame_url": ""}
+
+_GOOD_HEIGHT = 32.0  # pixels of a line's height from which more adds nothing to a reading
+_GOOD_SHARPNESS = 600.0  # variance of the Laplacian of a crop in focus, 48 pixels high
+_QUALITY = 80  # of the JPEG, of 100
+_FRAME_WIDTH = 1280  # pixels; an evidence frame is reduced to it
+
+
+def quality_of(line: np.ndarray) -> float:
+    """Size times sharpness of a line's crop (BGR), 0 to 1.
+
+    Sharpness is the variance of the Laplacian (Pech-Pacheco et al. 2000) at one height, so
+    that it tells blur from smallness.
+    """
+    height, width = line.shape[:2]
+    gray = cv2.cvtColor(line, cv2.COLOR_BGR2GRAY)
+    sized = cv2.resize(gray, (max(1, round(48 * width / height)), 48))
+    sharpness = min(1.0, float(cv2.Laplacian(sized, cv2.CV_32F).var()) / _GOOD_SHARPNESS)
+    return round(min(1.0, height / _GOOD_HEIGHT) * sharpness**0.5, 4)
+
+
+def keep_evidence(
+    store: ImageStore, image: np.ndarray, plate: Quad, stem: str, captured_at: int
+) -> Images:
+    """Store the plate, what is around it, and the whole frame; their addresses.
+
+    ``stem`` is CAMERA/TRACK-FRAME. The plate's surroundings stand for the vehicle where no
+    detector tells it. Raises ImageError.
+    """
+    height, width = image.shape[:2]
+    day = datetime.fromtimestamp(captured_at / 1_000_000, UTC).date().isoformat()
+    left, top, right, bottom = box_of(plate)
+    wide = right - left
+    around = clipped(
+        (left - 1.2 * wide, top - 2.0 * wide, right + 1.2 * wide, bottom + 0.6 * wide),
+        width,
+        height,
+    )
+    scale = min(1.0, _FRAME_WIDTH / width)
+    frame = image if scale == 1.0 else cv2.resize(image, None, fx=scale, fy=scale)
+    return {
+        "plate_url": store.put(f"{day}/{stem}-plate.jpg", _jpeg(rectified(image, plate, 0.15))),
+        "vehicle_url": store.put(
+            f"{day}/{stem}-vehicle.jpg", _jpeg(image[around[1] : around[3], around[0] : around[2]])
+        ),
+        "frame_url": store.put(f"{day}/{stem}-frame.jpg", _jpeg(frame)),
+    }
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
