@@ -330,7 +330,14 @@ def _draw_lines(
         for character, width in zip(line, widths, strict=True):
             if width == _SEAL_GAP:
                 _seal(canvas, x + width * unit * squeeze / 2, (top + bottom) / 2, scale)
-            glyphs.draw(canvas, character, (x, y), (unit * squeeze, unit), pen, layout.ink)
+            glyphs.draw(
+                canvas,
+                character,
+                origin=(x, y),
+                scale=(unit * squeeze, unit),
+                pen=pen,
+                colour=layout.ink,
+            )
             x += (width * unit + gap) * squeeze
 
 
