@@ -5,6 +5,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from eventlog.log import LogCorrupt, LogError, LogFull, LogMismatch
 APPLICATION = 0x414C5052  # "ALPR", SQLite's application_id of every file
 FORMAT = 1  # SQLite's user_version of every file: raise it when the tables change
 BUSY_S = 30.0  # how long a writer waits for others; a commit takes milliseconds
+# A waiting writer asks as often as this. SQLite's own patience grows to 100 ms between two
+# questions, and then a process that writes without a pause keeps all others out for seconds.
+BUSY_POLL_S = 0.001
 CHECKPOINT_PAGES = 1000  # SQLite's own default, about 4 MiB
 # SQLite's automatic checkpoint gives way to readers, so that under steady reading the WAL may
 # grow for ever. Beyond this size a writer insists: it makes others wait and truncates the file.
@@ -67,7 +71,7 @@ class File:
         """A connection in a write transaction: durable when left, undone by any exception."""
         # Threads queue at the lock; only processes meet at SQLite's, which polls.
         with self._here().lock, self.reading() as db:
-            db.execute("BEGIN IMMEDIATE")
+            _begin(db)
             try:
                 yield db
                 db.execute("COMMIT")
@@ -205,12 +209,31 @@ def _free(folder: Path) -> bool:
     return disk.f_bavail * disk.f_frsize >= 1 << 16
 
 
-def _truncate_wal(db: sqlite3.Connection) -> None:
-    db.execute(f"PRAGMA busy_timeout={CHECKPOINT_BUSY_MS}")
+@contextlib.contextmanager
+def _patience(db: sqlite3.Connection, milliseconds: int) -> Iterator[None]:
+    db.execute(f"PRAGMA busy_timeout={milliseconds}")
     try:
-        # What was to be written is durable already: a checkpoint that fails is tried again
-        # after the next write, and what makes it fail meets that write as well.
-        with contextlib.suppress(sqlite3.OperationalError):
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        yield
     finally:
         db.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    deadline = time.monotonic() + BUSY_S
+    with _patience(db, 0):
+        while True:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise
+            time.sleep(BUSY_POLL_S)
+
+
+def _truncate_wal(db: sqlite3.Connection) -> None:
+    # What was to be written is durable already: a checkpoint that fails is tried again after
+    # the next write, and what makes it fail meets that write as well.
+    with _patience(db, CHECKPOINT_BUSY_MS), contextlib.suppress(sqlite3.OperationalError):
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
