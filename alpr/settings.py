@@ -1,0 +1,294 @@
+"""Every setting of the program: environment variables ``ALPR_*``, a ``.env`` file, defaults."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from difflib import get_close_matches
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from alpr.errors import ConfigError
+from rules.settings import DedupSettings
+from schemas.topics import DETECTED
+
+PREFIX = "ALPR_"
+TEST_PREFIX = "ALPR_TEST_"  # read by the tests alone
+EMBEDDED = "embedded"
+
+DATABASE_PARTS = ("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD")
+# Names of the first layout that mean nothing here, accepted so that its .env files still work:
+# a reader's position is kept with what it writes, not under the name of a consumer group.
+WITHOUT_EFFECT = ("KAFKA_GROUP_ID", "AUTO_OFFSET_RESET")
+
+
+class Settings(BaseModel):
+    """The settings, checked. Made by ``load``; paths are absolute then.
+
+    ``str`` and ``repr`` never show a password.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(default=Path(".alpr"))
+    log_url: str = ""
+    log_partitions: int = Field(default=4, ge=1, le=1024)
+    partitions: tuple[int, ...] = ()
+    database_url: str = EMBEDDED
+    images_url: str = ""
+    cameras: Path = Path("config/cameras.yaml")
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=1, le=65535)
+    retention_raw_days: float = Field(default=7, gt=0)
+    retention_plates_days: float = Field(default=90, gt=0)
+    dedup: DedupSettings = DedupSettings()
+
+    @field_validator("partitions", mode="before")
+    @classmethod
+    def _ranges(cls, value: Any) -> Any:
+        """``all``, ``0-7``, ``0,2`` or ``0-3,6`` as numbers; () is all."""
+        if not isinstance(value, str):
+            return value
+        if value.strip() == "all":
+            return ()
+        numbers: set[int] = set()
+        for part in value.split(","):
+            found = re.fullmatch(r"\s*(\d{1,4})\s*(?:-\s*(\d{1,4})\s*)?", part)
+            if found is None:
+                raise ValueError("use all, a range such as 0-7, or numbers such as 0,2")
+            first, last = int(found[1]), int(found[2] or found[1])
+            if last < first:
+                raise ValueError(f"the range {part.strip()} runs backwards")
+            numbers.update(range(first, last + 1))
+        return tuple(sorted(numbers))
+
+    @field_validator("log_url")
+    @classmethod
+    def _log(cls, value: str) -> str:
+        if value.startswith("kafka://"):
+            raise ValueError(
+                "a log on Kafka is not there yet: leave it out for the embedded log, or name a "
+                "folder by sqlite:///FOLDER"
+            )
+        if value and not re.fullmatch(r"sqlite:///.+", value):
+            raise ValueError("use sqlite:///FOLDER, with a fourth / for an absolute path")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        if value == EMBEDDED:
+            return value
+        if not re.match(r"postgres(ql)?://", value):
+            raise ValueError("use embedded, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        return value
+
+    @field_validator("images_url")
+    @classmethod
+    def _images(cls, value: str) -> str:
+        if value.startswith("s3://"):
+            raise ValueError(
+                "pictures on S3 are not there yet: leave it out for a folder under ALPR_HOME, or "
+                "name one by file:///FOLDER"
+            )
+        if value and not re.fullmatch(r"file:///.+", value):
+            raise ValueError("use file:///FOLDER, an absolute path")
+        return value
+
+    @field_validator("api_host")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        try:
+            inside = ip_address(value).is_loopback
+        except ValueError:
+            inside = value == "localhost"
+        if not inside:
+            raise ValueError(
+                "the API has no authentication yet and answers on loopback alone: use 127.0.0.1, "
+                "and put a proxy that asks who is there before it"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _within_the_log(self) -> "Settings":
+        beyond = [n for n in self.partitions if n >= self.log_partitions]
+        if beyond:
+            raise ValueError(
+                f"ALPR_PARTITIONS names partition {beyond[0]}, and the log has "
+                f"{self.log_partitions}: use 0-{self.log_partitions - 1}, or set "
+                "ALPR_LOG_PARTITIONS to the number that the log was made with"
+            )
+        return self
+
+    @property
+    def log_folder(self) -> Path:
+        """Folder of the embedded log and its schema registry."""
+        return Path(unquote(self.log_url.removeprefix("sqlite:///")))
+
+    @property
+    def images_folder(self) -> Path:
+        """Folder of the evidence pictures."""
+        return Path(unquote(urlsplit(self.images_url).path))
+
+    @property
+    def own_partitions(self) -> tuple[int, ...]:
+        """The partitions that this machine's flows work on, ascending."""
+        return self.partitions or tuple(range(self.log_partitions))
+
+    def changed(self, **changes: Any) -> "Settings":
+        """These settings with others, checked as ``load`` does; what lies in HOME moves with it."""
+        values = self._plain()
+        for name, derived in _in_home(self.home).items():
+            if values[name] == derived:
+                del values[name]
+        return _checked(values | changes, {})
+
+    def environ(self) -> dict[str, str]:
+        """Variables from which ``load`` makes equal settings, for a child process.
+
+        Holds passwords.
+        """
+        return {variable(*path): text for path, text in self._texts()}
+
+    def shown(self) -> dict[str, str]:
+        """Every variable and its value with passwords masked, to print."""
+        return {name: masked(text) for name, text in self.environ().items()}
+
+    def __repr_args__(self) -> Any:
+        """What ``repr`` and ``str`` show."""
+        return [
+            (name, masked(value) if isinstance(value, str) else value)
+            for name, value in self._plain().items()
+        ]
+
+    def _plain(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+    def _texts(self) -> list[tuple[tuple[str, ...], str]]:
+        texts: list[tuple[tuple[str, ...], str]] = []
+        for name, value in self._plain().items():
+            if name == "dedup":
+                texts += [(("dedup", key), str(part)) for key, part in asdict(value).items()]
+            elif name == "partitions":
+                texts.append(((name,), ",".join(map(str, value)) or "all"))
+            else:
+                texts.append(((name,), str(value)))
+        return texts
+
+
+def load(environ: Mapping[str, str], dotenv: Path | None = Path(".env")) -> Settings:
+    """The settings that an environment and a ``.env`` file say; the environment wins.
+
+    An empty value counts as not set. Raises ConfigError, which names the variable, for a value
+    that cannot be used and for an unknown name that begins with ``ALPR_``.
+    """
+    given = dict(_read(dotenv)) if dotenv is not None else {}
+    given.update(environ)
+    given = {name: value.strip() for name, value in given.items() if value.strip()}
+    known = names()
+    for name in sorted(given):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(TEST_PREFIX):
+            close = get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]}?" if close else "`alpr settings` lists the known ones"
+            raise ConfigError(f"there is no setting {name}; {hint}")
+    values: dict[str, Any] = {}
+    sources: dict[tuple[str, ...], str] = {}
+    dedup: dict[str, str] = {}
+    for name, path in known.items():
+        if name not in given:
+            continue
+        sources[path] = name
+        if len(path) == 2:
+            dedup[path[1]] = given[name]
+        else:
+            values[path[0]] = given[name]
+    if dedup:
+        values["dedup"] = dedup
+    _take_aliases(given, values, sources)
+    return _checked(values, sources)
+
+
+def names() -> dict[str, tuple[str, ...]]:
+    """Every variable and the path of its field in Settings."""
+    paths = [(name,) for name in Settings.model_fields if name != "dedup"]
+    paths += [("dedup", field.name) for field in fields(DedupSettings)]
+    return {variable(*path): path for path in paths}
+
+
+def variable(*path: str) -> str:
+    """The environment variable of a field: ``dedup``, ``window_s`` is ALPR_DEDUP_WINDOW_S."""
+    return PREFIX + "_".join(path).upper()
+
+
+def masked(text: str) -> str:
+    """A URL without its password; any other text as it is."""
+    text = re.sub(r"(://[^:@/?#]*):.*@", r"\1:***@", text)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", text)
+
+
+def _read(dotenv: Path) -> dict[str, str]:
+    if not dotenv.exists():
+        return {}
+    try:
+        return {k: v or "" for k, v in dotenv_values(dotenv, interpolate=False).items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{dotenv} cannot be read: {error}; mend or remove it") from error
+
+
+def _take_aliases(
+    given: Mapping[str, str], values: dict[str, Any], sources: dict[tuple[str, ...], str]
+) -> None:
+    """The names of the first layout, where the setting's own name is not given."""
+    parts = [name for name in DATABASE_PARTS if name in given]
+    if parts and "database_url" not in values:
+        host, port, name, user, password = (given.get(part, "") for part in DATABASE_PARTS)
+        account = quote(user or "alpr", safe="") + (
+            ":" + quote(password, safe="") if password else ""
+        )
+        values["database_url"] = (
+            f"postgresql://{account}@{host or 'localhost'}:{port or 5432}/"
+            f"{quote(name or 'alpr_db', safe='')}"
+        )
+        sources["database_url",] = ", ".join(parts)
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL"):
+        if name in given and "log_url" not in values:
+            raise ConfigError(
+                f"{name} is set, and a log on Kafka is not there yet; unset it, or set "
+                "ALPR_LOG_URL for the embedded log"
+            )
+    topic = given.get("KAFKA_TOPIC", DETECTED.name)
+    if topic != DETECTED.name:
+        raise ConfigError(
+            f"KAFKA_TOPIC is {topic}, and sightings are always on {DETECTED.name}; unset it"
+        )
+
+
+def _in_home(home: Path) -> dict[str, str]:
+    return {
+        "log_url": "sqlite:///" + quote(str(home / "log")),
+        "images_url": (home / "images").as_uri(),
+    }
+
+
+def _checked(values: dict[str, Any], sources: Mapping[tuple[str, ...], str]) -> Settings:
+    defaults = {name: Settings.model_fields[name].default for name in ("home", "cameras")}
+    values = defaults | values
+    for name in defaults:
+        values[name] = Path(os.path.expanduser(values[name])).absolute()
+    values = _in_home(values["home"]) | values
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = tuple(str(part) for part in first["loc"])
+        told = first["msg"].removeprefix("Value error, ")
+        if not path or path == ("dedup",):
+            # A check over several fields, whose text names them itself.
+            raise ConfigError(told) from None
+        name = sources.get(path) or variable(*path)
+        raise ConfigError(f"{name}={masked(str(first['input']))} cannot be used; {told}") from None
