@@ -1,0 +1,57 @@
+"""Connections to PostgreSQL, with its errors in this room's words."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+from psycopg2.errors import InvalidSchemaName, QueryCanceled, UndefinedTable
+from psycopg2.extensions import connection as Connection
+
+from projections.errors import QueryTimeout, ViewError, ViewUnavailable
+
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
+
+
+def connect(url: str, schema: str, statement_timeout_ms: int = 0) -> Connection:
+    """A connection that sees ``schema`` alone and speaks UTC; 0 ms is no limit.
+
+    Raises ViewUnavailable, naming the server but never a password.
+    """
+    if not _NAME.fullmatch(schema):
+        raise ValueError(f"{schema!r} cannot be a schema: use lower case letters, digits and _")
+    try:
+        return psycopg2.connect(
+            url,
+            connect_timeout=5,
+            application_name="alpr",
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            options=f"-c search_path={schema} -c timezone=UTC -c client_encoding=UTF8"
+            f" -c statement_timeout={statement_timeout_ms}",
+        )
+    except psycopg2.OperationalError as error:
+        raise ViewUnavailable(f"no connection to {without_password(url)}: {error}") from error
+
+
+def without_password(url: str) -> str:
+    """A database's URL as it may be shown."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:…@", url)
+
+
+@contextmanager
+def speaking(url: str) -> Iterator[None]:
+    """Turns the driver's errors into ViewUnavailable and QueryTimeout."""
+    try:
+        yield
+    except QueryCanceled as error:
+        raise QueryTimeout("the query took too long: narrow it by plate, camera or time") from error
+    except (UndefinedTable, InvalidSchemaName) as error:
+        raise ViewUnavailable(
+            f"{without_password(url)} holds no views yet: the project flow makes them"
+        ) from error
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise ViewUnavailable(f"{without_password(url)} broke off: {error}") from error
+    except psycopg2.Error as error:
+        raise ViewError(f"{without_password(url)} answered: {error}") from error

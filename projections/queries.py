@@ -1,0 +1,289 @@
+"""What the sightings' view is asked: for the API and the command line. Every value is bound."""
+
+import queue
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg2.extensions import connection as Connection
+from psycopg2.extras import RealDictCursor
+
+from projections.database import connect, speaking
+from projections.errors import ViewUnavailable
+from projections.schema import LIVE
+from rules.text import normalise
+
+Row = dict[str, Any]
+
+# A sighting in a list; by_id adds the evidence.
+_LISTED = (
+    "event_id, captured_at, camera_id, track_id, plate_text, plate_normalized_text, "
+    "plate_confidence, plate_region, vehicle_type, vehicle_make, vehicle_model, vehicle_color, "
+    "plate_image_url, vehicle_image_url, frame_image_url, latency_ms, quality_score, "
+    "frame_number, site_id, host_id, roi, direction, created_at, status, revision, partition, "
+    "first_seen, last_seen, camera_group, zone, lane, latitude, longitude, timezone, reads, "
+    "tracks, texts, merged_into, reason, rules_version, was, alternatives, box"
+)
+_STANDING = "status <> 'retracted'"
+_BY_CAPTURE = "captured_at DESC, event_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Conditions that must all hold; None does not matter.
+
+    ``plate`` may hold ``*`` (any characters) and ``?`` (one). ``start`` and ``end`` are times of
+    capture, both included.
+    """
+
+    plate: str | None = None
+    camera: str | None = None
+    site: str | None = None
+    zone: str | None = None
+    status: str | None = None
+    min_confidence: float | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    direction: str | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed after a cursor, and the cursor to ask with next.
+
+    Each row carries ``change``, its number; an erased sighting is a row of ``event_id``,
+    ``change`` and ``erased`` alone. ``complete`` is False when the cursor is so old that changes
+    after it are no longer known: load the list anew.
+    """
+
+    rows: list[Row]
+    cursor: int
+    complete: bool
+
+
+class SightingQueries:
+    """Reads one schema of a database; any number of threads may share it.
+
+    Every method raises ViewUnavailable, and QueryTimeout after ``timeout_ms``. At most
+    ``connections`` are open; who finds none free waits for one, no longer than the timeout.
+    """
+
+    def __init__(
+        self, url: str, schema: str = LIVE, connections: int = 8, timeout_ms: int = 5_000
+    ) -> None:
+        self._url = url
+        self._schema = schema
+        self._timeout_ms = timeout_ms
+        # None is a connection yet to be made. Last in, first out: few stay busy, the rest idle.
+        self._pool: queue.LifoQueue[Connection | None] = queue.LifoQueue()
+        for _ in range(connections):
+            self._pool.put(None)
+
+    def stats(self) -> Row:
+        """Seeds' statistics of the sightings that stand: counts, first, last, averages."""
+        return self._all("SELECT * FROM plate_events_stats")[0]
+
+    def recent(self, limit: int = 10, offset: int = 0, *, retracted: bool = False) -> list[Row]:
+        """The latest to arrive in the log first."""
+        return self._list([], [], "created_at DESC, event_id", (limit, offset), retracted)
+
+    def by_id(self, event_id: str) -> Row | None:
+        """One sighting with its evidence (positions, reads), retracted or not; None if unknown."""
+        try:
+            key = str(UUID(event_id))
+        except ValueError:
+            return None
+        rows = self._all(f"SELECT {_LISTED}, evidence FROM plate_events WHERE event_id = %s", [key])
+        return rows[0] if rows else None
+
+    def by_plate(
+        self, text: str, limit: int = 100, offset: int = 0, *, retracted: bool = False
+    ) -> list[Row]:
+        """Sightings of one plate, written in any way, latest capture first."""
+        condition = "plate_normalized_text = %s"
+        return self._list([condition], [normalise(text)], _BY_CAPTURE, (limit, offset), retracted)
+
+    def by_camera(
+        self,
+        camera_id: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        *,
+        retracted: bool = False,
+    ) -> list[Row]:
+        """Sightings of one camera between two times of capture, latest first."""
+        wanted = Search(camera=camera_id, start=start, end=end)
+        return self.search(wanted, limit, offset, retracted=retracted)
+
+    def search(
+        self, search: Search, limit: int = 100, offset: int = 0, *, retracted: bool = False
+    ) -> list[Row]:
+        """Sightings that meet every condition, latest capture first.
+
+        Asking for the status ``retracted`` includes them.
+        """
+        conditions: list[str] = []
+        values: list[Any] = []
+
+        def where(condition: str, value: Any) -> None:
+            if value is not None:
+                conditions.append(condition)
+                values.append(value)
+
+        if search.plate is not None:
+            if "*" in search.plate or "?" in search.plate:
+                where("plate_normalized_text LIKE %s", _pattern(search.plate))
+            else:
+                where("plate_normalized_text = %s", normalise(search.plate))
+        where("camera_id = %s", search.camera)
+        where("site_id = %s", search.site)
+        where("zone = %s", search.zone)
+        where("status = %s", search.status)
+        where("plate_confidence >= %s", search.min_confidence)
+        where("captured_at >= %s", search.start)
+        where("captured_at <= %s", search.end)
+        where("direction = %s", search.direction)
+        where("plate_region = %s", search.region)
+        shown = retracted or search.status == "retracted"
+        return self._list(conditions, values, _BY_CAPTURE, (limit, offset), shown)
+
+    def cameras(self) -> list[Row]:
+        """Each camera that has sightings: ``camera_id``, ``site_id``, ``zone``, ``last_seen``."""
+        # A recursive query steps from camera to camera on its index instead of reading every row.
+        return self._all(
+            "WITH RECURSIVE seen AS ("
+            "(SELECT camera_id FROM plate_events ORDER BY camera_id LIMIT 1) UNION ALL "
+            "SELECT (SELECT camera_id FROM plate_events WHERE camera_id > seen.camera_id "
+            "ORDER BY camera_id LIMIT 1) FROM seen WHERE seen.camera_id IS NOT NULL) "
+            "SELECT seen.camera_id, last.site_id, last.zone, last.last_seen FROM seen, LATERAL ("
+            "SELECT site_id, zone, last_seen FROM plate_events AS event "
+            "WHERE event.camera_id = seen.camera_id ORDER BY captured_at DESC LIMIT 1) AS last "
+            "WHERE seen.camera_id IS NOT NULL ORDER BY seen.camera_id"
+        )
+
+    def positions(self) -> list[Row]:
+        """How far each partition is read: topic, partition, next_offset, watermark (us) or None."""
+        return self._all(
+            "SELECT topic, partition, next_offset, watermark FROM view_positions "
+            "ORDER BY topic, partition"
+        )
+
+    def latest_change(self) -> int:
+        """The cursor of now: changes after it are yet to come."""
+        return self._all("SELECT changes FROM view_state")[0]["changes"]
+
+    def changes_since(self, cursor: int, limit: int = 100) -> Changes:
+        """What changed after a cursor, oldest first, each event as it is now and once.
+
+        Cursors grow with every applied change of any partition and go on over a rebuild. The
+        latest 10,000 changes are known. To be woken: LISTEN on ``channel``.
+        """
+        rows = self._all(
+            f"SELECT numbered.change, numbered.event_id, first_known, {_after_id(_LISTED)} "
+            "FROM (SELECT min(last_change - cardinality(event_ids)) AS first_known "
+            "FROM view_changes) AS known LEFT JOIN ("
+            "SELECT max(last_change - cardinality(event_ids) + place) AS change, event_id "
+            "FROM view_changes, unnest(event_ids) WITH ORDINALITY AS named (event_id, place) "
+            "WHERE last_change > %(cursor)s AND "
+            "last_change - cardinality(event_ids) + place > %(cursor)s "
+            "GROUP BY event_id ORDER BY change LIMIT %(limit)s) AS numbered ON true "
+            "LEFT JOIN plate_events AS event ON event.event_id = numbered.event_id "
+            "ORDER BY numbered.change",
+            {"cursor": cursor, "limit": limit},
+        )
+        first_known = rows[0]["first_known"]
+        found: list[Row] = []
+        for row in rows:
+            if row["change"] is None:
+                continue
+            del row["first_known"]
+            if row["captured_at"] is None:
+                erased = {"event_id": row["event_id"], "change": row["change"], "erased": True}
+                found.append(erased)
+            else:
+                found.append(row)
+        complete = first_known is None or cursor >= first_known
+        return Changes(found, found[-1]["change"] if found else cursor, complete)
+
+    def answers(self) -> bool:
+        """Whether the database can be asked now."""
+        try:
+            self._all("SELECT 1")
+        except ViewUnavailable:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections that are free."""
+        while not self._pool.empty():
+            connection = self._pool.get_nowait()
+            if connection is not None:
+                connection.close()
+
+    def _list(
+        self,
+        conditions: Sequence[str],
+        values: Sequence[Any],
+        order: str,
+        page: tuple[int, int],
+        retracted: bool,
+    ) -> list[Row]:
+        if not all(map(_storable, values)):
+            return []
+        chosen = [*conditions] if retracted else [*conditions, _STANDING]
+        where = f"WHERE {' AND '.join(chosen)} " if chosen else ""
+        return self._all(
+            f"SELECT {_LISTED} FROM plate_events {where}ORDER BY {order} LIMIT %s OFFSET %s",
+            [*values, *page],
+        )
+
+    def _all(self, statement: str, values: Any = None) -> list[Row]:
+        with (
+            speaking(self._url),
+            self._session() as connection,
+            connection.cursor(cursor_factory=RealDictCursor) as cursor,
+        ):
+            cursor.execute(statement, values)
+            return [dict(row) for row in cursor.fetchall()]
+
+    @contextmanager
+    def _session(self) -> Iterator[Connection]:
+        try:
+            connection = self._pool.get(timeout=self._timeout_ms / 1000)
+        except queue.Empty:
+            raise ViewUnavailable(
+                "every connection to the database is busy: try again, or allow more connections"
+            ) from None
+        try:
+            if connection is None or connection.closed:
+                connection = None
+                connection = connect(self._url, self._schema, self._timeout_ms)
+                connection.set_session(readonly=True, autocommit=True)
+            yield connection
+        finally:
+            self._pool.put(connection)
+
+
+def _pattern(wildcards: str) -> str:
+    """A LIKE pattern: every character that is no wildcard is normalised, so none needs escaping."""
+    return "".join(
+        {"*": "%", "?": "_"}.get(character) or normalise(character) for character in wildcards
+    )
+
+
+def _storable(value: Any) -> bool:
+    """Whether a row can hold the value; text with a NUL or half a surrogate pair is in none."""
+    if not isinstance(value, str):
+        return True
+    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _after_id(columns: str) -> str:
+    """The listed columns of ``event`` without its id, which another relation gives."""
+    return ", ".join(f"event.{name}" for name in columns.split(", ") if name != "event_id")

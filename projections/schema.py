@@ -1,0 +1,173 @@
+"""Brings a database to this program's version of the views and checks whose views they are."""
+
+import re
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from projections.database import connect, speaking
+from projections.errors import ViewMismatch
+
+LIVE = "alpr"
+_OLDEST_SERVER = 150000
+_LOCK = 0x616C7072  # 'alpr': one program at a time migrates a database
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What TimescaleDB does with old sightings, in days of captured_at; None leaves them."""
+
+    compress_after_days: int | None = 7
+    retain_days: int | None = None
+    chunk_days: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the database's form."""
+
+    version: int
+    name: str
+    text: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """The steps in order; the last one's version is this program's."""
+    found: list[Migration] = []
+    for file in (files("projections") / "migrations").iterdir():
+        named = re.fullmatch(r"(\d{3})_(\w+)\.sql", file.name)
+        if named:
+            text = file.read_text(encoding="utf-8")
+            found.append(Migration(int(named[1]), named[2], text))
+    return tuple(sorted(found, key=lambda step: step.version))
+
+
+def migrate(
+    url: str,
+    schema: str = LIVE,
+    log_uuid: str | None = None,
+    policies: Policies = Policies(),
+) -> int:
+    """Create or bring up to date the views in ``schema``; the version they now have.
+
+    With ``log_uuid`` the views are claimed for that log, or checked to be its. May be called by
+    many processes at once. Raises ViewMismatch for a server that is too old, a database of a
+    newer version or of another log; ViewUnavailable.
+    """
+    with speaking(url), closing(connect(url, schema)) as connection, connection:
+        if connection.server_version < _OLDEST_SERVER:
+            raise ViewMismatch(
+                f"the server is PostgreSQL {connection.info.parameter_status('server_version')}; "
+                "the views need 15 or newer"
+            )
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            version = _apply(cursor, schema, policies)
+            if log_uuid is not None:
+                claim(cursor, schema, log_uuid)
+    return version
+
+
+def claim(cursor: Cursor, schema: str, log_uuid: str) -> None:
+    """Make the views those of a log, or raise ViewMismatch where they are another's."""
+    cursor.execute("SELECT log_uuid FROM view_state")
+    row = cursor.fetchone()
+    owner = row[0] if row else None
+    if owner is None:
+        cursor.execute("UPDATE view_state SET log_uuid = %s", (log_uuid,))
+    elif owner != log_uuid:
+        raise other_log(schema, owner, log_uuid)
+
+
+def other_log(schema: str, owner: str, log_uuid: str) -> ViewMismatch:
+    """The error for views that were made from another log."""
+    return ViewMismatch(
+        f"the views in schema {schema} were made from log {owner}, this is log {log_uuid}: "
+        "point to the right log or database, or rebuild the views with `alpr replay`"
+    )
+
+
+def _apply(cursor: Cursor, schema: str, policies: Policies) -> int:
+    cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    cursor.execute(
+        "CREATE TABLE IF NOT EXISTS schema_versions (version integer PRIMARY KEY, name text)"
+    )
+    cursor.execute("SELECT coalesce(max(version), 0) FROM schema_versions")
+    row = cursor.fetchone()
+    present = row[0] if row else 0
+    newest = migrations()[-1].version
+    if present > newest:
+        raise ViewMismatch(
+            f"the views in schema {schema} have version {present}, this program knows {newest}: "
+            "run the newer program, or rebuild the views for this one with `alpr replay`"
+        )
+    for step in migrations():
+        if step.version > present:
+            cursor.execute(step.text)
+            cursor.execute("INSERT INTO schema_versions VALUES (%s, %s)", (step.version, step.name))
+    if present == 0:
+        _partition_by_time(cursor, schema, policies)
+    return newest
+
+
+def _partition_by_time(cursor: Cursor, schema: str, policies: Policies) -> None:
+    """Where the server has TimescaleDB: a hypertable by captured_at, with its policies.
+
+    https://docs.timescale.com/api/latest/hypertable/create_hypertable/ and
+    https://docs.timescale.com/api/latest/compression/. Elsewhere nothing: same results.
+    """
+    cursor.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'")
+    if cursor.fetchone() is None:
+        return
+    cursor.execute("SAVEPOINT timescale")
+    try:
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public")
+    except psycopg2.Error:
+        # Installed but not loaded, or not ours to enable: plain tables do as well.
+        cursor.execute("ROLLBACK TO SAVEPOINT timescale")
+        return
+    cursor.execute(f"SET LOCAL search_path = {schema}, public")
+    table = f"{schema}.plate_events"
+    cursor.execute(
+        "SELECT create_hypertable(%s::regclass, 'captured_at', "
+        "chunk_time_interval => make_interval(days => %s), create_default_indexes => false)",
+        (table, policies.chunk_days),
+    )
+    cursor.execute("SELECT current_setting('timescaledb.license', true)")
+    row = cursor.fetchone()
+    if row is None or row[0] != "timescale":
+        return  # the Apache edition has no policies
+    if policies.compress_after_days is not None:
+        cursor.execute(
+            "ALTER TABLE plate_events SET (timescaledb.compress, "
+            "timescaledb.compress_segmentby = 'camera_id', "
+            "timescaledb.compress_orderby = 'captured_at DESC')"
+        )
+        cursor.execute(
+            "SELECT add_compression_policy(%s::regclass, make_interval(days => %s))",
+            (table, policies.compress_after_days),
+        )
+    if policies.retain_days is not None:
+        cursor.execute(
+            "SELECT add_retention_policy(%s::regclass, make_interval(days => %s))",
+            (table, policies.retain_days),
+        )
+
+
+def version_of(connection: Connection) -> int | None:
+    """The version of the views the connection sees, None where there are none."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('schema_versions')")
+        row = cursor.fetchone()
+        if row is None or row[0] is None:
+            return None
+        cursor.execute("SELECT max(version) FROM schema_versions")
+        row = cursor.fetchone()
+        return row[0] if row else None

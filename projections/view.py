@@ -1,0 +1,276 @@
+"""The writer of the sightings' view: rows and position in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, cast
+from uuid import UUID
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from eventlog.log import Entry
+from projections.database import connect, speaking
+from projections.errors import PositionConflict
+from projections.rows import COLUMNS, HEADER, TRAILER, RowError, row
+from projections.schema import LIVE, Policies, migrate, other_log
+from schemas.codec import Codec, DecodeError
+from schemas.records import PlateEvent, Progress
+from schemas.topics import DETECTED
+
+CHANNEL = "alpr_changes"
+KEPT_CHANGES = 10_000  # a live page that was away for longer loads itself anew
+
+Erase = tuple[str, str]
+Change = PlateEvent | Progress | Erase
+
+_NAMES = ", ".join(COLUMNS)
+_UPSERT = (
+    f"INSERT INTO plate_events AS live ({_NAMES}) SELECT {_NAMES} FROM incoming "
+    "WHERE NOT EXISTS (SELECT FROM erased_events AS gone WHERE gone.event_id = incoming.event_id) "
+    "ON CONFLICT (event_id, captured_at) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[2:])
+    + " WHERE excluded.revision > live.revision RETURNING event_id"
+)
+_MOVE = (
+    "INSERT INTO view_positions AS at (topic, partition, next_offset, watermark, log_uuid) "
+    "SELECT %(topic)s, %(partition)s, %(next)s, %(watermark)s, log_uuid FROM view_state "
+    "WHERE log_uuid = %(log)s AND (%(expected)s = 0 OR EXISTS (SELECT FROM view_positions "
+    "WHERE topic = %(topic)s AND partition = %(partition)s)) "
+    "ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset, "
+    "watermark = greatest(at.watermark, excluded.watermark) "
+    "WHERE at.next_offset = %(expected)s AND at.log_uuid = excluded.log_uuid"
+)
+# What a value can do wrong: data exception, integrity, one row twice, a limit (a key too long).
+_REFUSALS = ("21", "22", "23", "54")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A change that no row can hold: ``index`` is its place in the batch given."""
+
+    index: int
+    reason: str
+
+
+def change_of(entry: Entry, codec: Codec) -> Change:
+    """What a record of alpr.plates.detected does to the view. Raises DecodeError."""
+    if entry.value is None:
+        return ("erase", (entry.key or b"").decode("utf-8", "replace"))
+    name, record = codec.decode(entry.value)
+    if name not in DETECTED.records:
+        raise DecodeError("schema", f"a {name} does not belong on {DETECTED.name}")
+    return cast("Change", record)
+
+
+class SightingsView:
+    """Writes the sightings of one log to one schema of a database; for one thread.
+
+    Makes the tables if there are none. Raises ViewMismatch (another log's view, a newer version,
+    a server that is too old) and ViewUnavailable, here and in every method; after the latter the
+    next call connects anew.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        log_uuid: str,
+        schema: str = LIVE,
+        policies: Policies = Policies(),  # noqa: B008 (frozen)
+        topic: str = DETECTED.name,
+    ) -> None:
+        self._url = url
+        self._log_uuid = log_uuid
+        self._schema = schema
+        self._topic = topic
+        self._connection: Connection | None = None
+        migrate(url, schema, log_uuid, policies)
+
+    def positions(self, topic: str = DETECTED.name) -> dict[int, int]:
+        """The next offset of each partition that was ever read; one that is missing is at 0."""
+        with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT partition, next_offset FROM view_positions WHERE topic = %s", (topic,)
+            )
+            return dict(cursor.fetchall())
+
+    def apply(
+        self, partition: int, expected: int, changes: Sequence[Change], next_offset: int
+    ) -> list[Refused]:
+        """Write changes and move the position from ``expected`` to ``next_offset``, or neither.
+
+        Of an event the highest revision stays, an erased one never comes back; so repeats and
+        the borders of batches do not matter. Returns what the database refused: all else is
+        written. A change superseded in the same batch is not looked at.
+        Raises PositionConflict when the position is not ``expected`` (0: never read).
+        """
+        with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
+            self._move(cursor, partition, expected, next_offset, _watermark(changes))
+            batch = _Batch(changes)
+            changed = batch.erase(cursor) + batch.upsert(cursor)
+            if changed:
+                self._announce(cursor, changed)
+            return sorted(batch.refused, key=lambda refused: refused.index)
+
+    def close(self) -> None:
+        """Release the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _session(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url, self._schema)
+            with self._connection, self._connection.cursor() as cursor:
+                cursor.execute(
+                    f"CREATE TEMP TABLE incoming ON COMMIT DELETE ROWS AS "
+                    f"SELECT {_NAMES} FROM plate_events WITH NO DATA"
+                )
+        return self._connection
+
+    def _move(
+        self, cursor: Cursor, partition: int, expected: int, next_offset: int, watermark: int | None
+    ) -> None:
+        if next_offset < expected:
+            raise ValueError(f"the position cannot go back from {expected} to {next_offset}")
+        values = {
+            "topic": self._topic,
+            "partition": partition,
+            "expected": expected,
+            "next": next_offset,
+            "watermark": watermark,
+            "log": self._log_uuid,
+        }
+        cursor.execute(_MOVE, values)
+        if cursor.rowcount == 1:
+            return
+        cursor.execute("SELECT log_uuid FROM view_state")
+        owner = _scalar(cursor)
+        if owner != self._log_uuid:
+            raise other_log(self._schema, str(owner), self._log_uuid)
+        cursor.execute(
+            "SELECT next_offset FROM view_positions WHERE topic = %(topic)s "
+            "AND partition = %(partition)s",
+            values,
+        )
+        raise PositionConflict(
+            f"{self._topic}, partition {partition}: the view stands at {_scalar(cursor) or 0}, "
+            f"this writer expected {expected}. Another writer moved it or the database was "
+            "restored: run one writer a partition, and start again from the view's positions"
+        )
+
+    def _announce(self, cursor: Cursor, changed: list[str]) -> None:
+        cursor.execute(
+            "UPDATE view_state SET changes = changes + %s RETURNING changes", (len(changed),)
+        )
+        last = _scalar(cursor)
+        cursor.execute(
+            "INSERT INTO view_changes VALUES (%s, %s::uuid[]); "
+            "DELETE FROM view_changes WHERE last_change < %s; "
+            "SELECT pg_notify(%s, %s)",
+            (last, changed, last - KEPT_CHANGES, f"{CHANNEL}_{self._schema}", str(last)),
+        )
+
+
+class _Batch:
+    """The changes of one batch that count, and what the database made of them."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self.refused: list[Refused] = []
+        self._erased: list[str] = []
+        # revisions of an event in the order of the batch: (revision, index, event)
+        self._events: dict[str, list[tuple[int, int, PlateEvent]]] = {}
+        for index, change in enumerate(changes):
+            if isinstance(change, tuple):
+                try:
+                    self._erased.append(str(UUID(change[1])))
+                except ValueError:
+                    self.refused.append(Refused(index, f"{change[1]!r} is no event's id"))
+            elif "event_id" in change:
+                event = cast("PlateEvent", change)
+                versions = self._events.setdefault(event["event_id"], [])
+                versions.append((event["revision"], index, event))
+
+    def erase(self, cursor: Cursor) -> list[str]:
+        """Delete for ever; the ids that are new among the erased."""
+        if not self._erased:
+            return []
+        cursor.execute("DELETE FROM plate_events WHERE event_id = ANY(%s::uuid[])", (self._erased,))
+        cursor.execute(
+            "INSERT INTO erased_events SELECT DISTINCT unnest(%s::uuid[]) "
+            "ON CONFLICT DO NOTHING RETURNING event_id",
+            (self._erased,),
+        )
+        return [event_id for (event_id,) in cursor.fetchall()]
+
+    def upsert(self, cursor: Cursor) -> list[str]:
+        """Write the highest revision of each event; the ids whose row changed.
+
+        Where the highest is refused the next below it counts, as it would have in two batches.
+        """
+        changed: list[str] = []
+        while self._events:
+            rows: list[tuple[int, str, bytes]] = []
+            for event_id, versions in list(self._events.items()):
+                versions.sort(key=lambda version: version[:2])
+                _, index, event = versions.pop()
+                try:
+                    rows.append((index, event_id, row(event)))
+                except RowError as error:
+                    self.refused.append(Refused(index, str(error)))
+                else:
+                    continue
+                if not versions:
+                    del self._events[event_id]
+            again: set[str] = set()
+            changed += self._write(cursor, rows, again)
+            for _, event_id, _ in rows:
+                if event_id not in again or not self._events[event_id]:
+                    del self._events[event_id]
+        return changed
+
+    def _write(
+        self, cursor: Cursor, rows: list[tuple[int, str, bytes]], again: set[str]
+    ) -> list[str]:
+        """Upsert rows, halving the batch until those that the server refuses stand alone."""
+        if not rows:
+            return []
+        cursor.execute("SAVEPOINT rows")
+        try:
+            data = BytesIO(b"".join((HEADER, *(data for _, _, data in rows), TRAILER)))
+            cursor.copy_expert(
+                f"COPY incoming ({_NAMES}) FROM STDIN (FORMAT binary)", data, size=1 << 20
+            )
+            cursor.execute(_UPSERT)
+        except psycopg2.Error as error:
+            if (error.pgcode or "")[:2] not in _REFUSALS:
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT rows")
+            if len(rows) == 1:
+                index, event_id, _ = rows[0]
+                self.refused.append(Refused(index, str(error).strip()))
+                again.add(event_id)
+                return []
+            half = len(rows) // 2
+            return self._write(cursor, rows[:half], again) + self._write(cursor, rows[half:], again)
+        changed = [event_id for (event_id,) in cursor.fetchall()]
+        cursor.execute("TRUNCATE incoming; RELEASE SAVEPOINT rows")
+        return changed
+
+
+def _watermark(changes: Sequence[Change]) -> int | None:
+    """The latest event time that a Progress among the changes names, in microseconds."""
+    marks = [
+        cast("Progress", change)["watermark"]
+        for change in changes
+        if not isinstance(change, tuple) and "watermark" in change
+    ]
+    return max(marks, default=None)
+
+
+def _scalar(cursor: Cursor) -> Any:
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    return found[0]

@@ -1,0 +1,34 @@
+"""Each test gets empty views in its module's database."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg2
+import pytest
+
+from projections.queries import SightingQueries
+from projections.view import SightingsView
+from tests.projections.sightings import LOG
+
+
+@pytest.fixture
+def url(postgres_url: str) -> str:
+    """A database without any views."""
+    with closing(psycopg2.connect(postgres_url)) as connection, connection:
+        for schema in ("alpr", "alpr_next", "alpr_old"):
+            connection.cursor().execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+    return postgres_url
+
+
+@pytest.fixture
+def view(url: str) -> Iterator[SightingsView]:
+    made = SightingsView(url, LOG)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def queries(view: SightingsView, url: str) -> Iterator[SightingQueries]:
+    made = SightingQueries(url)
+    yield made
+    made.close()
