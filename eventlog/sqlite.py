@@ -1,7 +1,6 @@
 """The log in a folder: one SQLite file for each topic, any number of processes, no server."""
 
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,7 +81,6 @@ class SqliteLog:
                 f"are asked for: set {self._partitions}, or make a new log in another folder"
             )
         self._topics: dict[str, File] = {}
-        self._lock = threading.Lock()
 
     @property
     def uuid(self) -> str:
@@ -289,8 +287,7 @@ class SqliteLog:
         if not noted:
             with self._file.writing() as db:
                 db.execute("INSERT OR IGNORE INTO topic VALUES (?)", (topic,))
-        with self._lock:
-            return self._topics.setdefault(topic, file)
+        return self._topics.setdefault(topic, file)
 
 
 def _prefix(rows: Sequence[tuple[int, ...]], before: int) -> list[int]:

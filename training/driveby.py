@@ -40,7 +40,7 @@ _COLOURS: dict[str, Colour] = {
 
 
 class DriveByError(Exception):
-    """The drive-by could not be written or its truth not be read; the message says which and why."""
+    """The drive-by could not be written, or its truth not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class Scene:
         day, night = street.still(self.camera, rng)
         grains = _grains(rng, self.camera.size)
         start = start or datetime(2026, 11, 6, 16, 41, 8, tzinfo=UTC)
-        cars = [self._vehicle(passage) for passage in self.passages]
+        cars: dict[int, Vehicle] = {}  # drawn when they come, so that the first frame comes soon
         ground = day
         for frame in range(self.frames):
             light = self._light(frame)
@@ -167,6 +167,8 @@ class Scene:
             picture = ground.copy()
             there = [k for k, p in enumerate(self.passages) if -6 < p.z[frame] < _FAR]
             for k in sorted(there, key=lambda k: -self.passages[k].z[frame]):
+                if k not in cars:
+                    cars[k] = self._vehicle(self.passages[k])
                 self._drive(picture, self.passages[k], cars[k], frame)
             _expose(picture, grains, rng, light)
             _burn_in(picture, start + timedelta(seconds=frame // self.fps))
@@ -178,7 +180,8 @@ class Scene:
     def _vehicle(self, passage: Passage) -> Vehicle:
         near = int(np.argmin(np.abs(passage.z - 10)))
         colour = _COLOURS[passage.colour]
-        return Vehicle.of(passage.body, colour, passage.plate, self._light(near))
+        inner = -math.copysign(1, _LANES[passage.lane])
+        return Vehicle.of(passage.body, colour, passage.plate, self._light(near), inner)
 
     def _drive(self, picture: np.ndarray, passage: Passage, car: Vehicle, frame: int) -> None:
         x, z = float(passage.x[frame]), float(passage.z[frame])
@@ -291,7 +294,7 @@ def _passages(rng: random.Random, frames: int, fps: float) -> Iterator[Passage]:
     paints = rng.sample(sorted(set(_COLOURS) - {"white", "yellow"}), 6)
     for when, lane, body, plate, stop in cast:
         colour = {"van": "white", "lorry": "yellow"}.get(body) or paints.pop()
-        speed = rng.uniform(5.6, 6.8) if body in ("van", "lorry") else rng.uniform(5.8, 7.4)
+        speed = rng.uniform(5.0, 6.2)  # m/s: a gate's 20 km/h
         z = _approach(when + rng.uniform(-0.25, 0.25), speed, stop, frames, fps)
         drift = rng.uniform(-0.12, 0.12)
         x = _LANES[lane] + drift + 0.08 * np.sin(z / 9 + rng.uniform(0, 6))

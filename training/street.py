@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -30,15 +31,7 @@ class Camera:
 
     def axes(self) -> np.ndarray:
         """The rotation from world (y down) to camera, 3x3."""
-        pitch, yaw, roll = np.radians((self.pitch, self.yaw, self.roll))
-        tilt = np.array(
-            [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]]
-        )
-        turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-        lean = np.array(
-            [[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]]
-        )
-        return lean @ tilt @ turn
+        return _axes(self.pitch, self.yaw, self.roll)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) of world points (..., 3), which must lie ahead of the camera."""
@@ -55,6 +48,17 @@ class Camera:
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = np.where(rays[..., 1] > 1e-4, self.height / rays[..., 1], np.inf)
             return rays[..., 0] * reach, rays[..., 2] * reach
+
+
+@cache
+def _axes(*degrees: float) -> np.ndarray:
+    pitch, yaw, roll = np.radians(degrees)
+    tilt = np.array(
+        [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]]
+    )
+    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    lean = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    return lean @ tilt @ turn
 
 
 def still(camera: Camera, rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
@@ -140,9 +144,9 @@ def _houses(camera: Camera, rng: random.Random, day: np.ndarray, lit: np.ndarray
             _tree(camera, rng, day, side * (8 + depth * 0.02), depth + 9)
             near = side * (8.0 + rng.uniform(0, 2.5) + depth * 0.012)
             box = (near, near + side * 26, rng.uniform(7, 12), depth, depth * 0.22)
-            _house(camera, rng, day, lit, box, rng.choice(walls))
+            _house(camera, rng, day, lit, box, wall=rng.choice(walls))
     shop = (6.1, 22, 6.4, 40, 14)
-    _house(camera, rng, day, lit, shop, (150, 168, 190), shop_front=True)
+    _house(camera, rng, day, lit, shop, wall=(150, 168, 190), shop_front=True)
     _tree(camera, rng, day, -7.4, 46)
     _tree(camera, rng, day, -8.6, 33)
     for x, z in ((-4.2, 52), (4.2, 66), (-4.2, 27)):  # lamp posts
@@ -157,6 +161,7 @@ def _house(
     day: np.ndarray,
     lit: np.ndarray,
     box: tuple[float, float, float, float, float],
+    *,
     wall: Colour,
     shop_front: bool = False,
 ) -> None:

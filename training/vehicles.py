@@ -1,6 +1,7 @@
 """Vehicles as simple solids with a drawn front, seen through the street's camera."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from training.street import Camera, polygon
 
 _PX = 400  # pixels by metre of a front's picture
 _NEAREST = 1.6  # metres: what is nearer to the pinhole is cut off
+Outline = list[tuple[float, float]]
 GLASS: Colour = (58, 50, 42)
 
 
@@ -89,8 +91,12 @@ BODIES: dict[str, Body] = {
             2.72,
             0.62,
             (0.92, 0.72),
-            ((0.35, 2.86, 1.12, False), (1.7, 2.86, 1.12, False), (1.72, 3.5, 1.22, False))
-            + ((7.6, 3.5, 1.22, False),),
+            (
+                (0.35, 2.86, 1.12, False),
+                (1.7, 2.86, 1.12, False),
+                (1.72, 3.5, 1.22, False),
+                (7.6, 3.5, 1.22, False),
+            ),
             (1.1, 5.6),
             lettering=("TRANS 24H", "7.5T"),
         ),
@@ -99,22 +105,31 @@ BODIES: dict[str, Body] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Mesh:
+    """Flat faces in painter's order. Points in metres from the front's middle on the ground."""
+
+    points: np.ndarray  # (n, 3)
+    faces: tuple[tuple[slice, tuple[float, ...], bool], ...]  # points, BGR, whether convex
+    shadow: slice
+    hull: slice
+
+
+@dataclass(frozen=True, slots=True)
 class Vehicle:
-    """A body in a colour with a plate; its front is drawn once for the light it drives in."""
+    """A body in a colour with a plate, drawn and lit once for the light it drives in."""
 
     body: Body
-    colour: Colour
-    plate: Plate
     light: float  # 1 by day, 0 after dusk
-    front: tuple[np.ndarray, ...] = field(repr=False, compare=False)  # BGRA, by halves
+    mesh: Mesh
+    front: tuple[np.ndarray, ...]  # BGRA, each half as large as the one before
 
     @classmethod
-    def of(cls, body: Body, colour: Colour, plate: Plate, light: float) -> "Vehicle":
-        """Draw the vehicle's front and keep it at several sizes."""
+    def of(cls, body: Body, colour: Colour, plate: Plate, light: float, inner: float) -> "Vehicle":
+        """Build the solid and draw its front; `inner` (-1, 1) is the flank the camera sees."""
         levels = [_front(body, colour, plate, light)]
         while levels[-1].shape[1] > 60:
             levels.append(cv2.pyrDown(levels[-1]))
-        return cls(body, colour, plate, light, tuple(levels))
+        return cls(body, light, _mesh(body, colour, light, inner), tuple(levels))
 
 
 def ambient(light: float) -> np.ndarray:
@@ -125,134 +140,136 @@ def ambient(light: float) -> np.ndarray:
 def plate_corners(body: Body, plate: Plate, x: float, z: float) -> np.ndarray:
     """The plate's corners in metres, clockwise from top left, (4, 3)."""
     half, rise = (side / 2000 for side in plate.layout.size)
-    y = body.plate
-    return np.array(
-        (
-            (x - half, y + rise, z),
-            (x + half, y + rise, z),
-            (x + half, y - rise, z),
-            (x - half, y - rise, z),
-        )
-    )
+    signs = np.array(((-1, 1, 0), (1, 1, 0), (1, -1, 0), (-1, -1, 0)))
+    return signs * (half, rise, 0) + np.array((x, body.plate, z))
 
 
 def paint(frame: np.ndarray, camera: Camera, vehicle: Vehicle, x: float, z: float) -> np.ndarray:
     """Draw the vehicle with its front at (x, z) into the frame; its hull in pixels (n, 2)."""
-    body = vehicle.body
-    half = body.width / 2
-
-    def at(points: list[tuple[float, float, float]]) -> np.ndarray:
-        world = np.array(points) + (x, 0, z)
-        world[:, 2] = np.maximum(world[:, 2], _NEAREST)
-        return camera.project(world)
-
-    light = ambient(vehicle.light)
-
-    def tone(colour: Colour, strength: float) -> tuple[float, ...]:
-        return tuple(np.clip(np.array(colour) * light * strength, 0, 255))
-
-    _shadow(frame, at, body, 0.62 * vehicle.light + 0.25)
-    if z + body.length <= _NEAREST:
+    mesh = vehicle.mesh
+    if z + vehicle.body.length <= _NEAREST:
         return np.empty((0, 2))
-    inner = -1.0 if x > 0 else 1.0
-    _side(at, frame, body, inner, tone, vehicle.colour)
+    world = mesh.points + np.array((x, 0, z))
+    hidden = world[:, 2] < _NEAREST
+    world[:, 2] = np.maximum(world[:, 2], _NEAREST)
+    pixels = camera.project(world)
+    _darken(frame, pixels[mesh.shadow], 0.62 * vehicle.light + 0.25)
+    for where, colour, convex in mesh.faces:
+        if hidden[where].all():
+            continue
+        if convex:
+            polygon(frame, pixels[where], colour)
+        else:
+            outline = np.round(pixels[where] * 16).astype(np.int32)
+            cv2.fillPoly(frame, [outline], colour, cv2.LINE_AA, 4)
+    if z > _NEAREST:
+        _overlay_front(frame, camera, vehicle, x, z)
+    return pixels[mesh.hull]
+
+
+def _mesh(body: Body, colour: Colour, light: float, inner: float) -> Mesh:
+    points: list[tuple[float, float, float]] = []
+    faces: list[tuple[slice, tuple[float, ...], bool]] = []
+    lit = ambient(light)
+
+    def keep(corners: list[tuple[float, float, float]]) -> slice:
+        points.extend(corners)
+        return slice(len(points) - len(corners), len(points))
+
+    def face(corners, paint: Colour, strength: float, convex: bool = True) -> None:
+        shade = np.clip(np.array(paint) * lit * strength, 0, 255)
+        faces.append((keep(corners), tuple(shade.tolist()), convex))
+
+    half, length = body.width / 2, body.length
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    cos, sin = np.cos(angles), np.sin(angles)
+    blunt = np.sign(cos) * np.sqrt(np.abs(cos)) * (half + 0.22)
+    depth = length / 2 + sin * (length / 2 + 0.35)
+    shadow = keep([(x, 0.0, d) for x, d in zip(blunt, depth, strict=True)])
+
+    flank = [(half * inner * 0.97, body.front, 0.05)]
+    flank += [(w * inner, h, d) for d, h, w, _ in body.profile]
+    flank += [(half * inner, body.flank, length), (half * inner, body.flank, 0.05)]
+    face(flank, colour, 0.5, convex=False)
+    for d in body.wheels:
+        for radius, rubber in ((0.36, (22, 22, 22)), (0.2, (84, 84, 84))):
+            face(
+                [
+                    (half * inner, 0.34 + radius * s, d + radius * c)
+                    for c, s in zip(cos, sin, strict=True)
+                ],
+                rubber,
+                0.9,
+            )
+
     edge = (0.0, body.front, half * 0.95, False)
     strips = list(zip((edge, *body.profile[:-1]), body.profile, strict=True))
     for before, after in reversed(strips):
-        if z + after[0] > _NEAREST:
-            _strip(at, frame, before, after, tone, vehicle.colour)
-    if z + 1.3 > _NEAREST:
-        mirror = body.profile[0][1] + (0.02 if body.name != "lorry" else -0.6)
-        for side in (-1, 1):
-            _ellipse(
-                at, frame, (side * (half + 0.1), mirror, 1.1), (0.13, 0.085), tone, vehicle.colour
-            )
-    if z > _NEAREST:
-        _overlay_front(frame, camera, vehicle, x, z)
-    top = max(p[1] for p in body.profile)
-    corners = [
-        (sx * (half + 0.25), y, d)
-        for sx in (-1, 1)
-        for y in (0.0, top)
-        for d in (-0.2, body.length)
-    ]
-    return at(corners)
+        _strip(face, before, after, colour)
+    mirror = body.profile[0][1] + (0.02 if body.front < 2 else -0.6)
+    for side in (-1, 1):
+        face(
+            [
+                (side * (half + 0.1) + 0.13 * c, mirror + 0.085 * s, 1.1)
+                for c, s in zip(cos, sin, strict=True)
+            ],
+            colour,
+            0.8,
+        )
+    top = max(h for _, h, _, _ in body.profile)
+    hull = keep(
+        [
+            (side * (half + 0.25), y, d)
+            for side in (-1, 1)
+            for y in (0.0, top)
+            for d in (-0.2, length)
+        ]
+    )
+    return Mesh(np.array(points), tuple(faces), shadow, hull)
 
 
-def _shadow(frame: np.ndarray, at, body: Body, strength: float) -> None:
-    half = body.width / 2
-    ring = [
-        (np.sign(np.cos(a)) * abs(np.cos(a)) ** 0.5 * (half + 0.22), 0.0, d)
-        for a in np.linspace(0, 2 * np.pi, 28, endpoint=False)
-        for d in (body.length / 2 + np.sin(a) * (body.length / 2 + 0.35),)
-    ]
-    points = at(ring)
-    x0, y0 = np.floor(points.min(0) - 24).astype(int)
-    x1, y1 = np.ceil(points.max(0) + 24).astype(int)
-    x0, y0 = max(x0, 0), max(y0, 0)
-    patch = frame[y0 : max(y1, y0), x0 : max(x1, x0)]
+def _strip(face: Callable[..., None], before, after, colour: Colour) -> None:
+    """One strip of the outline between two cross-sections, glass or painted, in shades."""
+    (d0, h0, w0, _), (d1, h1, w1, glass) = before, after
+    facing_up = float(np.cos(np.arctan2(h1 - h0, max(d1 - d0, 1e-3))))
+
+    def quad(low: float, high: float, inset: float) -> list[tuple[float, float, float]]:
+        return [
+            (side * (w0 + (w1 - w0) * t - inset), h0 + (h1 - h0) * t, d0 + (d1 - d0) * t)
+            for side, t in ((-1, low), (1, low), (1, high), (-1, high))
+        ]
+
+    shades = 10
+    sheen = 0.62 + 0.42 * facing_up
+    if not glass:
+        for k in reversed(range(shades)):
+            bend = 0.12 * (1 - abs(2 * k / shades - 0.9))
+            face(quad(k / shades, 1.0, 0.0), colour, sheen + bend)
+        return
+    face(quad(0, 1, 0.0), colour, sheen)
+    for k in range(shades):  # the sky in the glass, brighter towards the roof
+        face(quad(max(0.05, k / shades), 0.95, 0.07), GLASS, 0.75 + 1.5 * (k / shades) ** 2)
+    if h1 <= h0:
+        return
+    y, d = (h0 + h1) / 2 - 0.02, (d0 + d1) / 2
+    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    for x in (-0.36, 0.36):  # head-rests behind the glass
+        rest = [(x + 0.12 * np.cos(a), y + 0.15 * np.sin(a), d) for a in angles]
+        face(rest, GLASS, 0.6)
+
+
+def _darken(frame: np.ndarray, outline: np.ndarray, strength: float) -> None:
+    """A soft shadow of this outline in pixels."""
+    x0, y0 = np.maximum(np.floor(outline.min(0) - 24).astype(int), 0)
+    x1, y1 = np.maximum(np.ceil(outline.max(0) + 24).astype(int), 0)
+    patch = frame[y0:y1, x0:x1]
     if patch.size == 0:
         return
     # soft edges at a quarter of the size: a blur of a few pixels for little work
     small = np.zeros((patch.shape[0] // 4 + 1, patch.shape[1] // 4 + 1), np.uint8)
-    polygon(small, (points - (x0, y0)) / 4, (round(255 * min(strength, 0.8)),))
-    small = cv2.blur(small, (5, 5))
-    keep = 255 - cv2.resize(small, (patch.shape[1], patch.shape[0]))
+    polygon(small, (outline - (x0, y0)) / 4, (round(255 * min(strength, 0.8)),))
+    keep = 255 - cv2.resize(cv2.blur(small, (5, 5)), (patch.shape[1], patch.shape[0]))
     cv2.multiply(patch, cv2.merge((keep, keep, keep)), dst=patch, scale=1 / 255)
-
-
-def _side(at, frame: np.ndarray, body: Body, inner: float, tone, colour: Colour) -> None:
-    half = body.width / 2 * inner
-    upper = [(half * 0.97, body.front, 0.05)]
-    upper += [(w * inner, h, d) for d, h, w, _ in body.profile]
-    sill = [(half, body.flank, body.length), (half, body.flank, 0.05)]
-    cv2.fillPoly(
-        frame,
-        [np.round(at(upper + sill) * 16).astype(np.int32)],
-        tone(colour, 0.5),
-        cv2.LINE_AA,
-        4,
-    )
-    for d in body.wheels:
-        for radius, shade in ((0.36, 0.9), (0.2, 3.0)):
-            ring = [
-                (half, 0.34 + radius * np.sin(a), d + radius * np.cos(a))
-                for a in np.linspace(0, 2 * np.pi, 20, endpoint=False)
-            ]
-            polygon(frame, at(ring), tone((24, 24, 24), shade))
-
-
-def _strip(at, frame: np.ndarray, before, after, tone, colour: Colour) -> None:
-    """One strip of the outline between two cross-sections, glass or painted, front to rear."""
-    (d0, h0, w0, _), (d1, h1, w1, glass) = before, after
-    slope = np.arctan2(h1 - h0, max(d1 - d0, 1e-3))
-    facing_up = float(np.cos(slope))
-    steps = 8 if (d1 - d0) < 2.2 else 4
-    for k in reversed(range(steps)):
-        a, b = k / steps, (k + 1.04) / steps
-        quad = [
-            (side * (w0 + (w1 - w0) * t), h0 + (h1 - h0) * t, d0 + (d1 - d0) * t)
-            for side, t in ((-1, a), (1, a), (1, b), (-1, b))
-        ]
-        sheen = 0.62 + 0.42 * facing_up + (0.12 * (1 - abs(2 * a - 0.9)) if not glass else 0)
-        polygon(frame, at(quad), tone(colour, sheen))
-        if glass:
-            pane = [(sx - np.sign(sx) * 0.07, y, d) for sx, y, d in quad]
-            sky = 0.75 + 1.5 * a * a
-            polygon(frame, at(pane), tone(GLASS, sky))
-    if glass and h1 > h0:
-        for sx in (-0.38, 0.38):  # head-rests behind the glass
-            _ellipse(
-                at, frame, (sx, (h0 + h1) / 2 - 0.02, (d0 + d1) / 2), (0.13, 0.16), tone, GLASS, 0.6
-            )
-
-
-def _ellipse(at, frame: np.ndarray, centre, radii, tone, colour: Colour, strength=0.8) -> None:
-    ring = [
-        (centre[0] + radii[0] * np.cos(a), centre[1] + radii[1] * np.sin(a), centre[2])
-        for a in np.linspace(0, 2 * np.pi, 18, endpoint=False)
-    ]
-    polygon(frame, at(ring), tone(colour, strength))
 
 
 def _overlay_front(frame: np.ndarray, camera: Camera, vehicle: Vehicle, x: float, z: float) -> None:
@@ -280,92 +297,120 @@ def _overlay_front(frame: np.ndarray, camera: Camera, vehicle: Vehicle, x: float
     cv2.add(roi, patch[..., :3].copy(), dst=roi)
 
 
+class _Easel:
+    """A front's picture while it is drawn: metres from the middle of its lower edge, y up."""
+
+    def __init__(self, width: float, height: float):
+        self.h, self.w = round(height * _PX), round(width * _PX)
+        self.art = np.zeros((self.h, self.w, 3), np.float32)
+        self.mask = np.zeros((self.h, self.w, 1), np.float32)
+
+    def at(self, x: float, y: float) -> tuple[int, int]:
+        return round(self.w / 2 + x * _PX), round(self.h - y * _PX)
+
+    def fill(self, outline: Outline, colour, soft: float = 0.0, cut: bool = False) -> None:
+        """Fill an outline, corners rounded by `soft` metres; `cut` opens the mask instead."""
+        corners = np.array([self.at(*point) for point in outline])
+        margin = round(soft * _PX) + 2
+        x0, y0 = np.maximum(corners.min(0) - margin, 0)
+        x1, y1 = np.minimum(corners.max(0) + margin, (self.w, self.h))
+        area = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        cv2.fillPoly(area, [corners - (x0, y0)], 255, cv2.LINE_AA)
+        if soft:
+            size = int(soft * _PX) * 2 + 1
+            area = cv2.GaussianBlur(area, (size, size), 0)
+            area = np.clip((area.astype(np.float32) - 118) * 14, 0, 255)
+        part = (area.astype(np.float32) / 255)[..., None]
+        patch = (self.mask if cut else self.art)[y0:y1, x0:x1]
+        shade = np.asarray(colour, np.float32)
+        patch += (
+            np.broadcast_to(shade[y0:y1] if shade.ndim == 3 else shade, patch.shape) - patch
+        ) * part
+
+    def both(self, outline: Outline, colour, soft: float = 0.0, cut: bool = False) -> None:
+        """Fill on the right and mirrored on the left."""
+        for side in (-1, 1):
+            self.fill([(side * x, y) for x, y in outline], colour, soft, cut)
+
+    def disc(self, x: float, y: float, radius: float, colour: Colour) -> None:
+        cv2.circle(self.art, self.at(x, y), round(radius * _PX), colour, -1, cv2.LINE_AA)
+
+
 def _front(body: Body, colour: Colour, plate: Plate, light: float) -> np.ndarray:
     """The front's picture with its plate, BGRA with the colours multiplied by alpha."""
-    w, h = round((body.width + 0.1) * _PX), round((body.front + 0.05) * _PX)
-    art = np.zeros((h, w, 3), np.uint8)
-    mask = np.zeros((h, w), np.uint8)
+    easel = _Easel(body.width + 0.1, body.front + 0.05)
+    _shell(easel, body, colour)
+    _furnish(easel, body, colour)
+    easel.art *= ambient(light).astype(np.float32)
+    _lamps(easel, body, light)
+    _mount(easel, body, plate, light)
+    art = np.clip(easel.art * easel.mask, 0, 255)
+    return np.dstack([art, np.clip(easel.mask * 255, 0, 255)]).astype(np.uint8)
 
-    def at(x: float, y: float) -> tuple[int, int]:
-        return round(w / 2 + x * _PX), round(h - y * _PX)
 
-    def shape(target: np.ndarray, outline: list[tuple[float, float]], value, round_off=0.0) -> None:
-        area = np.zeros((h, w), np.uint8)
-        cv2.fillPoly(area, [np.array([at(*p) for p in outline])], 255, cv2.LINE_AA)
-        if round_off:
-            size = int(round_off * _PX) * 2 + 1
-            area = cv2.GaussianBlur(area, (size, size), 0)
-            area = np.clip((area.astype(np.float32) - 118) * 14, 0, 255).astype(np.uint8)
-        part = area[..., None] / 255 if target.ndim == 3 else area / 255
-        target[:] = target * (1 - part) + np.asarray(value) * part
-
-    def both(outline: list[tuple[float, float]], value, round_off=0.0) -> None:
-        for side in (-1, 1):
-            shape(art, [(side * px, py) for px, py in outline], value, round_off)
-
+def _shell(easel: _Easel, body: Body, colour: Colour) -> None:
     half, top, sill = body.width / 2, body.front, body.flank - 0.08
-    hull = [
-        (-half * 0.95, sill),
-        (-half, sill + 0.22),
-        (-half * 0.99, top * 0.82),
-        (-half * 0.94, top + 0.01),
-        (half * 0.94, top + 0.01),
-        (half * 0.99, top * 0.82),
-        (half, sill + 0.22),
-        (half * 0.95, sill),
-    ]
-    tyre = [(half - 0.3, 0), (half - 0.06, 0), (half - 0.06, 0.5), (half - 0.3, 0.5)]
-    for side in (-1, 1):
-        shape(mask, [(side * px, py) for px, py in tyre], 255, 0.06)
-    shape(mask, hull, 255, 0.08)
-    both(tyre, (22, 22, 22))
-    shade = np.linspace(1.05, 0.62, h)[:, None, None] * np.array(colour)
-    shape(art, hull, np.clip(shade, 0, 255))
+    right = [(half * 0.95, sill), (half, sill + 0.22), (half * 0.99, top * 0.82)]
+    right.append((half * 0.94, top + 0.01))
+    hull = right + [(-x, y) for x, y in reversed(right)]
+    tyre = [(half - 0.3, 0.0), (half - 0.06, 0.0), (half - 0.06, 0.5), (half - 0.3, 0.5)]
+    easel.both(tyre, 1.0, 0.06, cut=True)
+    easel.fill(hull, 1.0, 0.08, cut=True)
+    easel.both(tyre, (22, 22, 22))
+    shade = np.linspace(1.05, 0.62, easel.h)[:, None, None] * np.array(colour)
+    easel.fill(hull, shade)
     crease = [(-half, top * 0.8), (half, top * 0.8), (half, top * 0.775), (-half, top * 0.775)]
-    shape(art, crease, np.array(colour) * 0.7, 0.02)
+    easel.fill(crease, np.array(colour) * 0.7, 0.02)
 
+
+def _furnish(easel: _Easel, body: Body, colour: Colour) -> None:
+    """Grille, intake, lettering, and a lorry's windscreen."""
     lx, ly = body.lamps
-    lower, upper = ly - 0.2, min(ly + 0.06, top - 0.06)
-    grille = [(-lx + 0.24, upper), (lx - 0.24, upper), (lx - 0.32, lower), (-lx + 0.32, lower)]
-    if body.name == "lorry":
+    upper, lower = min(ly + 0.06, body.front - 0.06), ly - 0.2
+    inner, outer = lx - 0.32, lx - 0.24
+    if body.front > 2:
         screen = [(-1.08, 2.42), (1.08, 2.42), (1.12, 1.7), (-1.12, 1.7)]
-        shape(art, _grown(screen, 0.03), (30, 30, 30), 0.05)
-        shape(art, screen, np.linspace(2.0, 0.8, h)[:, None, None] * np.array(GLASS), 0.05)
-        grille = [(-0.85, 1.35), (0.85, 1.35), (0.8, 0.88), (-0.8, 0.88)]
-    shape(art, _grown(grille, 0.012), (120, 122, 124), 0.03)
-    shape(art, grille, (26, 25, 25), 0.03)
-    rows = [y for _, y in grille]
-    for y in np.arange(min(rows) + 0.04, max(rows) - 0.02, 0.045):
-        cv2.line(art, at(grille[3][0] + 0.05, y), at(-grille[3][0] - 0.05, y), (70, 70, 70), 3)
-    cv2.circle(art, at(0, (rows[0] + rows[2]) / 2), round(0.05 * _PX), (190, 190, 188), -1)
-    cv2.circle(art, at(0, (rows[0] + rows[2]) / 2), round(0.035 * _PX), (60, 60, 60), -1)
+        easel.fill(_grown(screen, 0.03), (30, 30, 30), 0.05)
+        sky = np.linspace(2.0, 0.8, easel.h)[:, None, None] * np.array(GLASS)
+        easel.fill(screen, sky, 0.05)
+        upper, lower, inner, outer = 1.35, 0.88, 0.8, 0.85
+    grille = [(-outer, upper), (outer, upper), (inner, lower), (-inner, lower)]
+    easel.fill(_grown(grille, 0.012), (120, 122, 124), 0.03)
+    easel.fill(grille, (26, 25, 25), 0.03)
+    for y in np.arange(lower + 0.04, upper - 0.02, 0.045):
+        cv2.line(easel.art, easel.at(-inner + 0.05, y), easel.at(inner - 0.05, y), (70, 70, 70), 3)
+    middle = (upper + lower) / 2
+    easel.disc(0, middle, 0.05, (190, 190, 188))
+    easel.disc(0, middle, 0.035, (60, 60, 60))
     intake = [(-lx + 0.05, 0.36), (lx - 0.05, 0.36), (lx - 0.15, 0.25), (-lx + 0.15, 0.25)]
-    shape(art, intake, (30, 29, 28), 0.03)
-    for text, y in zip(body.lettering, (top - 0.16, 1.53), strict=False):
-        ink = (60, 50, 40) if sum(colour) > 380 else (225, 225, 225)
-        plates.small_print(art, text, at(0, y), 0.09 * _PX, ink)
-    art[:] = np.clip(art * ambient(light), 0, 255)
+    easel.fill(intake, (30, 29, 28), 0.03)
+    ink = (60, 50, 40) if sum(colour) > 380 else (225, 225, 225)
+    for text, y in zip(body.lettering, (body.front - 0.16, 1.53), strict=False):
+        plates.small_print(easel.art, text, easel.at(0, y), 0.09 * _PX, ink)
 
+
+def _lamps(easel: _Easel, body: Body, light: float) -> None:
+    lx, ly = body.lamps
     lamp = [(lx - 0.19, ly - 0.06), (lx + 0.16, ly - 0.09), (lx + 0.19, ly + 0.08), (lx, ly + 0.05)]
-    glow = 1 - light
-    both(_grown(lamp, 0.012), (40, 40, 40), 0.03)
-    both(lamp, np.array((190, 188, 184)) * (0.75 + 0.25 * glow), 0.03)
+    easel.both(_grown(lamp, 0.012), (40, 40, 40), 0.03)
+    easel.both(lamp, np.array((190, 188, 184)) * (1 - 0.25 * light), 0.03)
     for side in (-1, 1):
-        cv2.circle(art, at(side * (lx + 0.03), ly), round(0.06 * _PX), (250, 252, 255), -1)
-        cv2.circle(art, at(side * (lx - 0.06), 0.31), round(0.04 * _PX), (170, 180, 190), -1)
+        easel.disc(side * (lx + 0.03), ly, 0.06, (250, 252, 255))
+        easel.disc(side * (lx - 0.06), 0.31, 0.04, (170, 180, 190))
 
-    pw, ph = (round(side / 1000 * _PX) for side in plate.layout.size)
-    px, py = at(0, body.plate)
-    x0, y0 = px - pw // 2, py - ph // 2
-    cv2.rectangle(art, (x0 - 8, y0 - 8), (x0 + pw + 7, y0 + ph + 7), (24, 24, 24), -1)
-    drawn = cv2.resize(plates.picture(plate, 4 * pw), (pw, ph), interpolation=cv2.INTER_AREA)
+
+def _mount(easel: _Easel, body: Body, plate: Plate, light: float) -> None:
+    """Screw the plate on, in a dark frame."""
+    w, h = (round(side / 1000 * _PX) for side in plate.layout.size)
+    x, y = easel.at(0, body.plate)
+    x, y = x - w // 2, y - h // 2
+    cv2.rectangle(easel.art, (x - 8, y - 8), (x + w + 7, y + h + 7), (24, 24, 24), -1)
+    drawn = cv2.resize(plates.picture(plate, 4 * w), (w, h), interpolation=cv2.INTER_AREA)
     # plates throw light back: they darken less than paint does
-    art[y0 : y0 + ph, x0 : x0 + pw] = drawn * (0.93 * (0.62 + 0.38 * light))
-    alpha = mask[..., None] / 255
-    return np.dstack([(art * alpha).astype(np.uint8), mask])
+    easel.art[y : y + h, x : x + w] = drawn * (0.93 * (0.62 + 0.38 * light))
 
 
-def _grown(outline: list[tuple[float, float]], by: float) -> list[tuple[float, float]]:
+def _grown(outline: Outline, by: float) -> Outline:
     """The outline moved outwards from its middle."""
     cx = sum(x for x, _ in outline) / len(outline)
     cy = sum(y for _, y in outline) / len(outline)

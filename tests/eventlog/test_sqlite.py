@@ -128,7 +128,7 @@ def test_compaction_drops_what_is_superseded_and_tombstones_once_old(folder: Pat
             st.tuples(st.just("append"), st.integers(0, 3), st.integers(0, 3)),
             st.tuples(st.just("trim"), st.integers(0, 40), st.just(0)),
         ),
-        max_size=20,
+        max_size=12,
     ),
     compacted=st.booleans(),
 )
