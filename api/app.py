@@ -1,0 +1,129 @@
+"""The query API and its pages as one application."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from api import errors, events, models, observe, pages, parameters, reference
+from api.encode import Json
+from api.live import LiveFeed, Pace
+from images.store import ImageStore
+from projections.errors import ViewError
+from projections.queries import SightingQueries
+
+_log = logging.getLogger(__name__)
+
+TITLE = "ALPR Query API"
+_DESCRIPTION = (
+    "Sightings of number plates. Times are ISO 8601 in UTC; a time given without a zone is taken "
+    f"as UTC. `limit` is at most {parameters.MAX_LIMIT}. Retracted sightings are left out unless "
+    "`include_retracted=true`. Every failure is told as `{error, detail}`."
+)
+
+
+def create_app(
+    queries: SightingQueries,
+    images: ImageStore,
+    *,
+    cors_origins: Sequence[str] = (),
+    pace: Pace = Pace(),  # noqa: B008 (frozen)
+) -> FastAPI:
+    """The application on a read model and a picture store, both of which stay the caller's.
+
+    ``cors_origins`` are the origins whose pages may read the API, such as
+    ``https://gate.example``. ``app.state.feed`` is the LiveFeed, to be closed before the server
+    waits for its connections to end.
+    """
+    feed = LiveFeed(queries, pace)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        feed.close()
+
+    app = FastAPI(
+        title=TITLE,
+        version=_version(),
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.feed = feed
+    rendered = pages.Pages()
+    metrics = observe.install(app, lambda: feed.listeners)
+    if cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), allow_methods=["GET"])
+    errors.install(app, rendered.error)
+
+    @app.get("/", response_model=None, tags=["service"])
+    def root(
+        request: Request,
+        q: Annotated[str | None, Query(max_length=parameters.MAX_TEXT)] = None,
+        camera: Annotated[str | None, Query(max_length=200)] = None,
+        retracted: bool = False,
+        page: pages.Page = 1,
+    ) -> Response:
+        """For programs what there is here; for browsers the live page."""
+        if errors.wants_page(request):
+            plate = parameters.text("q", q.strip() if q else None)
+            at = parameters.text("camera", camera)
+            return pages.live_page(
+                queries, rendered, q=plate, camera=at, retracted=retracted, page=page
+            )
+        listed = {"name": TITLE, "version": app.version, "endpoints": _endpoints(app)}
+        return Json(listed, headers={"vary": "accept"})
+
+    @app.get(
+        "/health",
+        response_model=None,
+        responses={200: {"model": models.HealthResponse}, 503: {"model": models.HealthResponse}},
+        tags=["service"],
+    )
+    def health() -> Response:
+        """Whether the database can be asked; 503 where it cannot."""
+        answers, detail = True, None
+        try:
+            queries.latest_change()
+        except ViewError as error:
+            _log.warning("unhealthy: %s", error)
+            answers, detail = False, "the database cannot be reached, or holds no sightings' view"
+        told = {
+            "status": "healthy" if answers else "unhealthy",
+            "database_connected": answers,
+            "version": app.version,
+            "detail": detail,
+        }
+        return Json(told, status_code=200 if answers else 503)
+
+    @app.get("/metrics", response_model=None, tags=["service"])
+    def prometheus() -> Response:
+        """Requests counted and timed, in Prometheus's text format."""
+        return metrics.exposition()
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> Response:
+        return rendered.page("reference.html", endpoints=reference.endpoints(app.openapi()))
+
+    app.include_router(events.router(queries, feed))
+    app.include_router(pages.router(queries, images, feed, rendered))
+    return app
+
+
+def _endpoints(app: FastAPI) -> dict[str, str]:
+    """Each path with what it is for, as OpenAPI has them."""
+    paths: dict[str, Any] = app.openapi()["paths"]
+    return {path: told["get"]["description"].split("\n")[0] for path, told in paths.items()}
+
+
+def _version() -> str:
+    try:
+        return version("ovr-alpr")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return "0"

@@ -1,0 +1,142 @@
+"""What can be wrong with a request, and the one shape in which it is told.
+
+- ApiError: status, a short code and a sentence that names the input, the cause and the cure
+  - BadInput (422): a parameter cannot be used
+  - NotFound (404): nothing is there under this name
+  - NotAllowed (405): the address exists, for another method
+  - Unavailable (503): the views cannot be reached, or took too long
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.encode import Json
+from images.store import ImageError
+from projections.errors import QueryTimeout, ViewError
+
+_log = logging.getLogger(__name__)
+
+ErrorPage = Callable[[Request, "ApiError"], Response]
+
+
+class ApiError(Exception):
+    """An answer other than the one asked for."""
+
+    status = 500
+    error = "internal_error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class BadInput(ApiError):
+    """A parameter cannot be used; nothing was looked up."""
+
+    status = 422
+    error = "invalid_input"
+
+
+class NotFound(ApiError):
+    """Nothing is there under this name."""
+
+    status = 404
+    error = "not_found"
+
+
+class Unavailable(ApiError):
+    """The read model cannot be reached at the moment."""
+
+    status = 503
+    error = "unavailable"
+
+
+class NotAllowed(ApiError):
+    """The address exists, for another method."""
+
+    status = 405
+    error = "method_not_allowed"
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person's browser asks (it names text/html) rather than a program."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def install(app: FastAPI, error_page: ErrorPage) -> None:
+    """Answer every failure as ``{error, detail}``; as a page where a browser asked."""
+
+    def answer(request: Request, error: ApiError) -> Response:
+        if wants_page(request):
+            return error_page(request, error)
+        body = {"error": error.error, "detail": error.detail}
+        return Json(body, status_code=error.status)
+
+    def register(kind: type[Exception], translate: Callable[[Request, Any], ApiError]) -> None:
+        async def handler(request: Request, error: Exception) -> Response:
+            return answer(request, translate(request, error))
+
+        app.add_exception_handler(kind, handler)
+
+    register(ApiError, lambda _, error: error)
+    register(RequestValidationError, lambda _, error: _of_validation(error.errors()))
+    register(HTTPException, _of_routing)
+    register(ImageError, lambda _, error: NotFound(str(error)))
+    register(ViewError, _of_view)
+    register(Exception, _of_bug)
+
+
+# What pydantic calls a failure, and what we say after the name and the value.
+_CURES = {
+    "less_than_equal": "is beyond the maximum of {le}: ask for at most {le}",
+    "greater_than_equal": "is below the minimum of {ge}: ask for at least {ge}",
+    "int_parsing": "is not a whole number: give one such as {name}=100",
+    "int_parsing_size": "is too large a number: give a smaller one",
+    "float_parsing": "is not a number: give one such as {name}=0.8",
+    "bool_parsing": "is neither true nor false: give {name}=true or leave it out",
+    "string_too_long": "is longer than {max_length} characters: shorten it",
+    "literal_error": "is unknown: give one of {expected}",
+}
+
+
+def _of_validation(errors: Sequence[Mapping[str, Any]]) -> BadInput:
+    """The first thing that pydantic found, in a sentence with its cure."""
+    first = errors[0]
+    name = str(first["loc"][-1])
+    told = f"{name}={first.get('input')!r}"
+    cure = _CURES.get(str(first["type"]))
+    if cure is None:
+        return BadInput(f"{told} cannot be used: {first['msg']}")
+    return BadInput(f"{told} {cure.format(name=name, **first.get('ctx', {}))}")
+
+
+def _of_routing(request: Request, error: HTTPException) -> ApiError:
+    if error.status_code == 405:
+        return NotAllowed(f"{request.method} {request.url.path} is not possible: use GET")
+    if error.status_code == 404:
+        return NotFound(
+            f"there is nothing at {request.url.path}: GET / lists the endpoints, /docs shows them"
+        )
+    told = ApiError(str(error.detail))
+    told.status = error.status_code
+    return told
+
+
+def _of_view(_: Request, error: ViewError) -> Unavailable:
+    if isinstance(error, QueryTimeout):
+        return Unavailable(str(error))
+    _log.warning("the views cannot be read: %s", error)  # not told: it names the server
+    return Unavailable(
+        "the database cannot be reached: try again in a moment; /health tells when it is back"
+    )
+
+
+def _of_bug(request: Request, error: Exception) -> ApiError:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return ApiError("the request could not be answered: the cause is in the server's log")

@@ -1,0 +1,188 @@
+"""The endpoints for programs: sightings as JSON, and their changes as a stream."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from api import models, parameters
+from api.encode import Json, dumps
+from api.errors import NotFound
+from api.live import EventStream, LiveFeed, event
+from projections.queries import Row, Search, SightingQueries
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    422: {"model": models.Problem, "description": "A parameter cannot be used"},
+    503: {"model": models.Problem, "description": "The database cannot be reached"},
+}
+_MISSING: dict[int | str, dict[str, Any]] = {
+    404: {"model": models.Problem, "description": "There is no such sighting"}
+}
+Filter = Annotated[str | None, Query(max_length=200)]
+
+
+def _answers(model: type, **more: Any) -> dict[str, Any]:
+    """What OpenAPI says of an endpoint whose rows go out without being validated again."""
+    ok: dict[int | str, dict[str, Any]] = {200: {"model": model}}
+    return {"response_model": None, "responses": {**ok, **_PROBLEMS, **more.get("also", {})}}
+
+
+def router(queries: SightingQueries, feed: LiveFeed) -> APIRouter:
+    """``/stats`` and everything under ``/events``."""
+    routes = APIRouter(tags=["sightings"])
+
+    @routes.get("/stats", **_answers(models.StatsResponse))
+    def stats() -> Response:
+        """Numbers over all sightings that stand."""
+        return Json({"is_connected": True, **queries.stats()})
+
+    @routes.get("/events/recent", **_answers(models.EventsResponse))
+    def recent(
+        limit: parameters.Limit = 10,
+        offset: parameters.Offset = 0,
+        include_retracted: parameters.IncludeRetracted = False,
+    ) -> Response:
+        """The latest sightings by time of arrival in the log, newest first."""
+        rows = queries.recent(limit, offset, retracted=include_retracted)
+        return Json({"count": len(rows), "events": rows})
+
+    @routes.get("/events/search", **_answers(models.SearchResponse))
+    def search(
+        *,
+        request: Request,
+        plate: Annotated[
+            str | None,
+            Query(
+                max_length=parameters.MAX_TEXT,
+                description="* stands for any characters, ? for one",
+                examples=["34A*"],
+            ),
+        ] = None,
+        camera: Filter = None,
+        site: Filter = None,
+        zone: Filter = None,
+        region: Filter = None,
+        direction: Filter = None,
+        status: Literal["tentative", "confirmed", "revised", "ended", "retracted"] | None = None,
+        min_confidence: Annotated[float | None, Query(ge=0, le=1)] = None,
+        start_time: parameters.Time = None,
+        end_time: parameters.Time = None,
+        limit: parameters.Limit = 100,
+        offset: parameters.Offset = 0,
+        include_retracted: parameters.IncludeRetracted = False,
+    ) -> Response:
+        """Sightings that meet every filter given, by time of capture, newest first.
+
+        Times are of capture and both included. An unknown parameter is refused, since a
+        mistyped filter would widen the answer unnoticed.
+        """
+        parameters.refuse_unknown(request, known)
+        start, end = parameters.read_times(start_time, end_time)
+        wanted = Search(
+            plate=parameters.text("plate", plate),
+            camera=parameters.text("camera", camera),
+            site=parameters.text("site", site),
+            zone=parameters.text("zone", zone),
+            region=parameters.text("region", region),
+            direction=parameters.text("direction", direction),
+            status=status,
+            min_confidence=min_confidence,
+            start=start,
+            end=end,
+        )
+        rows = queries.search(wanted, limit, offset, retracted=include_retracted)
+        return Json({"count": len(rows), "limit": limit, "offset": offset, "events": rows})
+
+    known = _parameters_of(search)
+
+    @routes.get(
+        "/events/stream",
+        response_model=None,
+        responses={200: {"content": {"text/event-stream": {}}}, **_PROBLEMS},
+    )
+    async def stream(
+        since: parameters.Since = None,
+        last_event_id: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """Changes of sightings as they come, as server-sent events.
+
+        `sighting` carries a sighting as it now is, `erased` the id of one that was forgotten,
+        `reset` says that what was known before is too old to go on from. Begins now, or after
+        `Last-Event-ID` (which browsers send by themselves) or `since`.
+        """
+        return await follow(feed, last_event_id or since, change_as_json)
+
+    @routes.get("/events/plate/{plate_text:path}", **_answers(models.PlateEventsResponse))
+    def by_plate(
+        plate_text: parameters.PlateText,
+        limit: parameters.Limit = 100,
+        offset: parameters.Offset = 0,
+        include_retracted: parameters.IncludeRetracted = False,
+    ) -> Response:
+        """Sightings of one plate by time of capture, newest first."""
+        plate = parameters.text("plate_text", plate_text) or ""
+        rows = queries.by_plate(plate, limit, offset, retracted=include_retracted)
+        return Json(
+            {"plate": plate, "count": len(rows), "limit": limit, "offset": offset, "events": rows}
+        )
+
+    @routes.get("/events/camera/{camera_id:path}", **_answers(models.CameraEventsResponse))
+    def by_camera(
+        *,
+        camera_id: parameters.CameraId,
+        start_time: parameters.Time = None,
+        end_time: parameters.Time = None,
+        limit: parameters.Limit = 100,
+        offset: parameters.Offset = 0,
+        include_retracted: parameters.IncludeRetracted = False,
+    ) -> Response:
+        """Sightings of one camera by time of capture, newest first."""
+        camera = parameters.text("camera_id", camera_id) or ""
+        start, end = parameters.read_times(start_time, end_time)
+        rows = queries.by_camera(
+            camera, start=start, end=end, limit=limit, offset=offset, retracted=include_retracted
+        )
+        return Json(
+            {
+                "camera_id": camera,
+                "start_time": start,
+                "end_time": end,
+                "count": len(rows),
+                "limit": limit,
+                "offset": offset,
+                "events": rows,
+            }
+        )
+
+    @routes.get("/events/{event_id}", **_answers(models.EventWithEvidence, also=_MISSING))
+    def by_id(event_id: parameters.EventId) -> Response:
+        """One sighting with its evidence, retracted or not."""
+        return Json(find(queries, event_id))
+
+    return routes
+
+
+def find(queries: SightingQueries, event_id: str) -> Row:
+    """A sighting with its evidence. Raises BadInput for no UUID, NotFound for an unknown one."""
+    key = parameters.read_id(event_id)
+    row = queries.by_id(str(key))
+    if row is None:
+        raise NotFound(f"there is no sighting {key}: it was erased, or this id never existed")
+    return row
+
+
+async def follow(feed: LiveFeed, since: str | None, render: Callable[[Row], bytes]) -> EventStream:
+    """A stream of changes; ViewError is raised here, while another answer is still possible."""
+    events = feed.listen(parameters.read_cursor(since), render)
+    return EventStream(await anext(events), events, feed.pace.stall)
+
+
+def change_as_json(row: Row) -> bytes:
+    """A change for programs."""
+    return event("erased" if row.get("erased") else "sighting", dumps(row))
+
+
+def _parameters_of(endpoint: Callable[..., Response]) -> frozenset[str]:
+    return frozenset(inspect.signature(endpoint).parameters) - {"request"}

@@ -1,0 +1,243 @@
+"""Changes of the view to many listeners as server-sent events, from one poll of the database.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from projections.errors import ViewError
+from projections.queries import Changes, Row
+
+_log = logging.getLogger(__name__)
+
+# A change as one server-sent event: event and data lines, without id and closing line.
+Render = Callable[[Row], bytes]
+
+HEARTBEAT = b": still here\n\n"
+
+
+class ChangeSource(Protocol):
+    """What the feed asks of projections.queries.SightingQueries."""
+
+    def latest_change(self) -> int:
+        """The cursor of now."""
+        ...
+
+    def changes_since(self, cursor: int, limit: int = 100) -> Changes:
+        """What changed after a cursor."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the database is asked and what a listener may cost; times in seconds."""
+
+    poll: float = 0.25
+    heartbeat: float = 15.0
+    stall: float = 20.0  # a listener whose connection takes nothing for so long is let go
+    page: int = 500  # changes read at once
+    queue: int = 64  # pages that may wait for one listener; all listeners share their rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Page:
+    """Some changes; each form of each is made once, however many listen."""
+
+    rows: Sequence[Row]
+    _made: dict[Render, list[bytes]] = field(default_factory=dict)
+
+    def events(self, render: Render, after: int) -> bytes:
+        """The events of the changes after a cursor."""
+        made = self._made.get(render)
+        if made is None:
+            made = [b"id: %d\n%b\n" % (row["change"], render(row)) for row in self.rows]
+            self._made[render] = made
+        pairs = zip(self.rows, made, strict=True)
+        return b"".join(event for row, event in pairs if row["change"] > after)
+
+
+def event(kind: str, data: bytes) -> bytes:
+    """The lines of one event; ``data`` is a single line, such as JSON."""
+    return b"event: %b\ndata: %b\n" % (kind.encode(), data)
+
+
+class LiveFeed:
+    """One poll of the view, shared by every listener; nothing is asked while nobody listens.
+
+    A listener that does not keep up is let go, and all are when the view cannot be read: they
+    come back with the id of the last event they had and are told what changed since. Lives in
+    one event loop.
+    """
+
+    def __init__(self, source: ChangeSource, pace: Pace = Pace()) -> None:
+        self._source = source
+        self.pace = pace
+        self._queues: set[asyncio.Queue[_Page | None]] = set()
+        self._joining = asyncio.Lock()
+        self._polling: asyncio.Task[None] | None = None
+        self._cursor = 0
+        self._closed = False
+
+    @property
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._queues)
+
+    def close(self) -> None:
+        """Let everyone go, now and from now on."""
+        self._closed = True
+        self._release_all()
+        if self._polling is not None:
+            self._polling.cancel()
+
+    async def listen(self, since: int | None, render: Render) -> AsyncGenerator[bytes, None]:
+        """Events after the cursor ``since`` (None: from now), until the listener is let go.
+
+        ``reset`` says that ``since`` is unknown or too old: what the listener knows is stale.
+        Raises ViewError when the view cannot be read.
+        """
+        # Joined first and caught up afterwards; what comes both ways is known by its number.
+        queue, cursor = await self._join()
+        try:
+            yield b"retry: 2000\n\n"
+            if since is not None and since != cursor:
+                joined, cursor = cursor, since
+                if since > joined and since > await asyncio.to_thread(self._source.latest_change):
+                    cursor = joined
+                    yield _reset(cursor)
+                while cursor < joined:
+                    found = await self._read(cursor)
+                    if not found.complete:
+                        cursor = joined
+                        yield _reset(cursor)
+                    elif found.rows:
+                        yield _Page(found.rows).events(render, cursor)
+                        cursor = found.cursor
+                    else:
+                        break
+            while True:
+                try:
+                    page = await asyncio.wait_for(queue.get(), self.pace.heartbeat)
+                except TimeoutError:
+                    yield HEARTBEAT
+                    continue
+                if page is None:
+                    return
+                if events := page.events(render, cursor):
+                    yield events
+        finally:
+            self._queues.discard(queue)
+
+    async def _join(self) -> tuple[asyncio.Queue[_Page | None], int]:
+        queue: asyncio.Queue[_Page | None] = asyncio.Queue(self.pace.queue)
+        async with self._joining:
+            if self._polling is None and not self._closed:
+                self._cursor = await asyncio.to_thread(self._source.latest_change)
+                self._polling = asyncio.create_task(self._poll())
+            self._queues.add(queue)
+            if self._closed:
+                _release(queue)
+            return queue, self._cursor
+
+    async def _read(self, cursor: int) -> Changes:
+        return await asyncio.to_thread(self._source.changes_since, cursor, self.pace.page)
+
+    async def _poll(self) -> None:
+        try:
+            await asyncio.sleep(0)  # lets the one that started this join
+            while self._queues:
+                found = await self._read(self._cursor)
+                if not found.complete:
+                    self._release_all()  # they learn it from their own cursors
+                    return
+                if found.rows:
+                    self._cursor = found.cursor
+                    self._tell(_Page(found.rows))
+                if len(found.rows) < self.pace.page:
+                    await asyncio.sleep(self.pace.poll)
+        except ViewError as error:
+            _log.warning("live changes stop until somebody asks again: %s", error)
+            self._release_all()
+        finally:
+            self._polling = None
+
+    def _tell(self, page: _Page) -> None:
+        for queue in tuple(self._queues):
+            try:
+                queue.put_nowait(page)
+            except asyncio.QueueFull:
+                self._queues.discard(queue)
+                _release(queue)
+
+    def _release_all(self) -> None:
+        for queue in self._queues:
+            _release(queue)
+        self._queues.clear()
+
+
+def _release(queue: asyncio.Queue[_Page | None]) -> None:
+    """End a listener, whatever still waited for it: it comes back and asks for that."""
+    while not queue.empty():
+        queue.get_nowait()
+    queue.put_nowait(None)
+
+
+def _reset(cursor: int) -> bytes:
+    return b"id: %d\n%b\n" % (cursor, event("reset", b"{}"))
+
+
+class EventStream(Response):
+    """An answer without end that stops when its client goes, or takes nothing for ``stall`` s."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, first: bytes, events: AsyncGenerator[bytes, None], stall: float) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self._first = first
+        self._events = events
+        self._stall = stall
+        self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until either side ends."""
+        sending = asyncio.create_task(self._send(send))
+        leaving = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            results = await asyncio.gather(sending, leaving, return_exceptions=True)
+            await self._events.aclose()
+        if isinstance(results[0], TimeoutError):
+            _log.info("a listener took nothing for %g s and was let go", self._stall)
+        elif isinstance(results[0], Exception):
+            raise results[0]
+
+    async def _send(self, send: Send) -> None:
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": list(self.raw_headers)}
+        )
+        await self._part(send, self._first)
+        async for events in self._events:
+            await self._part(send, events)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _part(self, send: Send, body: bytes) -> None:
+        async with asyncio.timeout(self._stall):
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,260 @@
+"""The pages for people: rendered here, brought up to date by one small script."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from importlib.resources import files
+from io import BytesIO
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Header, Query, Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image, UnidentifiedImageError
+from starlette.responses import HTMLResponse, Response
+
+from api import parameters, view
+from api.encode import dumps
+from api.errors import ApiError, NotFound
+from api.events import find, follow
+from api.live import LiveFeed, event
+from images.store import ImageError, ImageStore
+from projections.queries import Row, Search, SightingQueries
+from rules.text import normalise
+
+PER_PAGE = 48
+_MAX_PAGE = 1000
+_CAMERAS_SHOWN = 30
+_NEIGHBOURS = 4
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_HEADINGS = {404: "Nothing here", 422: "That cannot be asked", 503: "The database is away"}
+
+Page = Annotated[int, Query(ge=1, le=_MAX_PAGE)]
+
+
+class Pages:
+    """Templates and static files, read once."""
+
+    def __init__(self) -> None:
+        folder = files("api") / "static"
+        self._static = {file.name: file.read_bytes() for file in folder.iterdir()}
+        digest = hashlib.sha256()
+        for name in sorted(self._static):
+            digest.update(self._static[name])
+        self._environment = Environment(
+            loader=PackageLoader("api"),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=StrictUndefined,
+        )
+        self._environment.globals.update(build=digest.hexdigest()[:12], q=None)
+
+    def page(self, name: str, *, code: int = 200, **values: Any) -> Response:
+        """A whole page; never kept by the browser beyond asking again."""
+        html = self._environment.get_template(name).render(values)
+        return HTMLResponse(html, code, {"cache-control": "no-cache", "vary": "accept"})
+
+    def fragment(self, name: str, **values: Any) -> str:
+        """A piece of a page."""
+        return self._environment.get_template(name).render(values)
+
+    def static(self, name: str) -> Response:
+        """A static file; its address holds a hash of all, so it may be kept for ever."""
+        body = self._static.get(name)
+        if body is None:
+            raise NotFound(f"there is no file /static/{name}")
+        kind = _TYPES[name.rpartition(".")[2]]
+        kept = {"cache-control": "public, max-age=31536000, immutable"}
+        return Response(body, media_type=kind, headers=kept)
+
+    def error(self, _: Request, error: ApiError) -> Response:
+        """A failure as a page."""
+        heading = _HEADINGS.get(error.status, "That did not work")
+        return self.page(
+            "error.html",
+            code=error.status,
+            status=error.status,
+            heading=heading,
+            detail=error.detail,
+        )
+
+
+def router(queries: SightingQueries, images: ImageStore, feed: LiveFeed, pages: Pages) -> APIRouter:
+    """Pages, pictures and static files."""
+    routes = APIRouter(include_in_schema=False)
+
+    def change_as_card(row: Row) -> bytes:
+        if row.get("erased"):
+            gone = {"event_id": row["event_id"], "status": "erased"}
+            return event("card", dumps(gone))
+        told = {
+            "event_id": row["event_id"],
+            "camera_id": row["camera_id"],
+            "status": row["status"],
+            "html": pages.fragment("card.html", s=view.card(row)),
+        }
+        return event("card", dumps(told))
+
+    @routes.get("/live")
+    async def live(
+        since: parameters.Since = None, last_event_id: Annotated[str | None, Header()] = None
+    ) -> Response:
+        return await follow(feed, last_event_id or since, change_as_card)
+
+    @routes.get("/sightings/{event_id}")
+    def sighting(event_id: str) -> Response:
+        row = find(queries, event_id)
+        frame, no_frame = _frame(images, row)
+        shown = {**_fields(view.card(row)), **view.details(row)}
+        return pages.page(
+            "sighting.html",
+            s=shown,
+            frame=frame,
+            no_frame=no_frame,
+            votes=view.votes(row["evidence"]),
+            reads=view.reads(row["evidence"], row["timezone"]),
+            alternatives=[
+                {"text": a["text"], "percent": view.percent(a["confidence"])}
+                for a in row["alternatives"]
+            ],
+            neighbours=[view.card(other) for other in _neighbours(queries, row)],
+        )
+
+    @routes.get("/plates/{text:path}")
+    def plate(text: str, page: Page = 1) -> Response:
+        wanted = parameters.text("plate", text) or ""
+        rows = queries.by_plate(wanted, PER_PAGE + 1, (page - 1) * PER_PAGE)
+        cards = [view.card(row) for row in rows[:PER_PAGE]]
+        told = ""
+        if len(rows) <= PER_PAGE and page == 1 and cards:
+            cameras = len({shown.camera for shown in cards})
+            told = f"{_count(len(cards), 'sighting')} on {_count(cameras, 'camera')}"
+        return pages.page(
+            "plate.html",
+            text=normalise(wanted) or wanted,
+            region=cards[0].region if cards else None,
+            told=told,
+            sightings=cards,
+            page=page,
+            more=len(rows) > PER_PAGE,
+        )
+
+    @routes.get("/images/{path:path}")
+    def picture(path: str) -> Response:
+        try:
+            jpeg = images.get("images/" + path)
+        except ImageError as error:
+            raise NotFound(
+                f"there is no picture {path}: it was never kept, or its time is over"
+            ) from error
+        # A picture never changes under its name; it may be forgotten, so not for ever.
+        kept = {"cache-control": "private, max-age=86400"}
+        return Response(jpeg, media_type="image/jpeg", headers=kept)
+
+    @routes.get("/static/{name}")
+    def static(name: str) -> Response:
+        return pages.static(name)
+
+    return routes
+
+
+def live_page(
+    queries: SightingQueries,
+    pages: Pages,
+    *,
+    q: str | None,
+    camera: str | None,
+    retracted: bool,
+    page: int,
+) -> Response:
+    """The wall of sightings: the latest, those of a camera, or what a search finds."""
+    # Before the rows: what changes in between is told again by the stream, not lost.
+    cursor = queries.latest_change()
+    rows = _found(queries, q, camera, retracted, (page - 1) * PER_PAGE)
+    stats = queries.stats()
+    given = {"q": q, "camera": camera, "retracted": "1" if retracted else None}
+    latest = stats["latest_event"]
+    return pages.page(
+        "live.html",
+        q=q,
+        camera=camera,
+        retracted=retracted,
+        page=page,
+        per_page=PER_PAGE,
+        live=q is None and page == 1,
+        more=len(rows) > PER_PAGE and page < _MAX_PAGE,
+        sightings=[view.card(row) for row in rows[:PER_PAGE]],
+        stats=stats,
+        latest=view.moment(latest, "") if latest else None,
+        cameras=queries.cameras()[:_CAMERAS_SHOWN],
+        cursor=cursor,
+        address=_addresses({**given, "page": None if page == 1 else page}),
+    )
+
+
+def _found(
+    queries: SightingQueries, q: str | None, camera: str | None, retracted: bool, offset: int
+) -> list[Row]:
+    if q is None and camera is None:
+        return queries.recent(PER_PAGE + 1, offset, retracted=retracted)
+    pattern = None
+    if q is not None:
+        if not normalise(q) and not set(q) & set("*?"):
+            return []  # nothing but signs: no plate has any
+        pattern = q if set(q) & set("*?") else q + "*"
+    wanted = Search(plate=pattern, camera=camera)
+    return queries.search(wanted, PER_PAGE + 1, offset, retracted=retracted)
+
+
+def _addresses(now: dict[str, Any]) -> Callable[..., str]:
+    """Makes the address of this page with some of its parameters changed."""
+
+    def address(**changed: Any) -> str:
+        given = {name: value for name, value in {**now, **changed}.items() if value is not None}
+        return f"/?{urlencode(given)}" if given else "/"
+
+    return address
+
+
+def _frame(images: ImageStore, row: Row) -> tuple[view.Frame | None, str]:
+    """The best shot, or why there is none to show."""
+    address = row["frame_image_url"]
+    if not address:
+        return None, "No picture of the whole frame was kept."
+    try:
+        with Image.open(BytesIO(images.get(address))) as picture:
+            width, height = picture.size
+    except ImageError:
+        return None, "The picture of the frame is no longer kept."
+    except UnidentifiedImageError:
+        return None, "The picture of the frame is damaged."
+    return view.Frame(view.picture(address), width, height, row["box"]), ""
+
+
+def _neighbours(queries: SightingQueries, row: Row) -> list[Row]:
+    """The nearest few on the same camera within an hour, earliest first."""
+    at, camera, hour = row["captured_at"], row["camera_id"], timedelta(hours=1)
+
+    def others(rows: list[Row]) -> list[Row]:
+        return [other for other in rows if other["event_id"] != row["event_id"]]
+
+    before = others(queries.by_camera(camera, start=at - hour, end=at, limit=_NEIGHBOURS + 1))[
+        :_NEIGHBOURS
+    ]
+    after: list[Row] = []
+    # The latest come first, so the nearest after are the last of a span that holds few.
+    for minutes in (1, 10, 60):
+        span = timedelta(minutes=minutes)
+        after = others(queries.by_camera(camera, start=at, end=at + span, limit=200))[-_NEIGHBOURS:]
+        if len(after) == _NEIGHBOURS:
+            break
+    return [*reversed(before), *reversed(after)]
+
+
+def _fields(shown: view.Card) -> dict[str, Any]:
+    return {name: getattr(shown, name) for name in shown.__slots__}
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

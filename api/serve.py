@@ -1,0 +1,77 @@
+"""Serving an application over HTTP, on this machine alone."""
+
+import errno
+import ipaddress
+import socket
+from contextlib import closing
+
+import uvicorn
+from fastapi import FastAPI
+
+# Seconds that requests have to end after a signal; streams are let go at once.
+_GRACE = 5
+
+
+class ServeError(Exception):
+    """The server cannot start; the message names the address, the cause and the cure."""
+
+
+class _Server(uvicorn.Server):
+    """Ends the live streams before it waits for connections, which they would hold open."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._streams = app.state.feed
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let go of every listener, then end as uvicorn does."""
+        self._streams.close()
+        await super().shutdown(sockets)
+
+
+def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serve until SIGINT or SIGTERM. Raises ServeError before anything listens.
+
+    Only loopback addresses are taken: there is no authentication yet.
+    """
+    address = _loopback(host)
+    with closing(_listen(address, port)) as listener:
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE
+        )
+        _Server(config, app).run(sockets=[listener])
+
+
+def _loopback(host: str) -> str:
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        if ipaddress.ip_address(host).is_loopback:
+            return host
+    except ValueError:
+        raise ServeError(
+            f"{host!r} is no address of this machine: give 127.0.0.1, ::1 or localhost"
+        ) from None
+    raise ServeError(
+        f"{host} is reachable from other machines, and there is no authentication yet: give "
+        "127.0.0.1 and put a proxy that authenticates before it"
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise ServeError(f"port {port} does not exist: give one from 1 to 65535, or 0 for any")
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ServeError(
+                f"port {port} of {host} is in use: stop what listens there, or give another "
+                f"such as --port {port + 1 if port < 65535 else 8000}"
+            ) from error
+        raise ServeError(f"{host}, port {port}: {error.strerror}; give another port") from error
+    return listener
