@@ -45,7 +45,9 @@ class File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._wal = f"{path}-wal"
+        # As SQLite does: where a link leads, and whatever the working folder becomes.
+        self._real = os.path.realpath(path)
+        self._wal = f"{self._real}-wal"
         self._process = _Process()
         self._forked: list[_Process] = []
         self._closed = False
@@ -105,7 +107,7 @@ class File:
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode=rw",
+            f"file:{quote(self._real)}?mode=rw",
             uri=True,
             timeout=BUSY_S,
             isolation_level=None,

@@ -270,6 +270,22 @@ def test_a_closed_log_says_so(log: SqliteLog) -> None:
         log.read(RAW_TOPIC, 0, 0, 1)
 
 
+def test_the_folder_may_be_named_as_one_likes_and_files_may_be_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = SqliteLog(Path("a log?mode=ro#%41 für 车"))
+    log.append(RAW_TOPIC, 0, values("a"))
+    log.close()
+    path = log._folder / f"{RAW_TOPIC}.db"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    again = SqliteLog(log._folder)
+    monkeypatch.chdir("/")
+    again.append(RAW_TOPIC, 0, values("b"))
+    assert texts(read_all(again, RAW_TOPIC, 0)) == ["a", "b"]
+
+
 # What is not as it should be
 
 
