@@ -6,32 +6,8 @@ from random import Random
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DIGITS = "0123456789"
 _BARE = str.maketrans("", "", " -.\n")
-_GERMAN = [
-    "B",
-    "M",
-    "K",
-    "F",
-    "S",
-    "D",
-    "HH",
-    "HB",
-    "KA",
-    "MA",
-    "DA",
-    "HD",
-    "FR",
-    "OG",
-    "ES",
-    "WN",
-    "DD",
-    "LE",
-    "BN",
-    "AC",
-    "MS",
-    "OS",
-    "KI",
-]
-_BRITISH = [
+_GERMAN = ("B", "M", "K", "F", "S", "D", "HH", "HB", "KA", "MA", "DA", "HD", "FR", "OG", "DD")
+_BRITISH = (
     "AB",
     "AK",
     "BD",
@@ -44,36 +20,11 @@ _BRITISH = [
     "HW",
     "KP",
     "LB",
-    "LM",
     "MA",
-    "NA",
     "OU",
-    "PL",
-    "RA",
-    "SA",
-    "SF",
-    "VA",
-    "WA",
     "YK",
-]
-_VIETNAMESE = [
-    "14",
-    "15",
-    "29",
-    "30",
-    "34",
-    "36",
-    "43",
-    "51",
-    "59",
-    "60",
-    "61",
-    "72",
-    "79",
-    "88",
-    "89",
-    "99",
-]
+)
+_VIETNAMESE = ("14", "15", "29", "30", "34", "43", "51", "59", "60", "61", "72", "79", "88", "89")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +43,14 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout("DE", 30, ("P-LL DDDD", "P-LL DDD", "P-L DDDD", "P-L DDD"), prefixes=tuple(_GERMAN)),
+    Layout("DE", 30, ("P-LL DDDD", "P-LL DDD", "P-L DDDD", "P-L DDD"), prefixes=_GERMAN),
     Layout("FR", 12, ("LL-DDD-LL",), "ABCDEFGHJKLMNPQRSTVWXYZ"),
     Layout(
         "GB",
         12,
         ("P12 LLL", "P63 LLL", "P18 LLL", "P71 LLL", "P24 LLL", "P05 LLL"),
         "ABCDEFGHJKLMNOPRSTUVWXYZ",
-        tuple(_BRITISH),
+        _BRITISH,
     ),
     Layout("IT", 10, ("LL DDDLL",), "ABCDEFGHJKLMNPRSTVWXYZ"),
     Layout("US-CA", 6, ("DLLLDDD",)),
@@ -107,7 +58,7 @@ LAYOUTS = (
     Layout("US-TX", 4, ("LLL-DDDD",), "BCDFGHJKLMNPRSTVWXYZ"),
     Layout("US-FL", 2, ("LLL LDD",), "ABCDEFGHIJKLMNPQRSTUVWXYZ"),
     Layout("BR", 10, ("LLLDLDD", "LLL-DDDD")),
-    Layout("VN", 10, ("PL-DDD.DD", "PL\nDDD.DD"), "ABCDEFGHKLMNPSTUVXYZ", tuple(_VIETNAMESE)),
+    Layout("VN", 10, ("PL-DDD.DD", "PL\nDDD.DD"), "ABCDEFGHKLMNPSTUVXYZ", _VIETNAMESE),
 )
 _WEIGHTED = tuple(layout for layout in LAYOUTS for _ in range(layout.weight))
 BY_REGION = {layout.region: layout for layout in LAYOUTS}

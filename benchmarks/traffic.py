@@ -30,7 +30,7 @@ class Settings:
     known: float = 0.25  # a plate that was seen somewhere in the city before
     returning: float = 0.04  # comes back 6 minutes to 2 hours later
     lingering: float = 0.01  # comes back 20 s to 4 minutes later: still the same stay
-    groups: float = 0.1  # cameras that share a gate with the next one
+    groups: float = 0.1  # cameras that share a gate with another, two by two
     lots: float = 0.1  # cameras that see a car park
     parked: float = 0.04  # of a car park's arrivals: stays 20 minutes to 6 hours
     # Tracking, shares of visits
@@ -126,29 +126,31 @@ def cameras(
     rng: Random, count: int, start_us: int, end_us: int, settings: Settings
 ) -> list[Camera]:
     """The cameras of the city; of a group of two, the second follows the first."""
-    made: list[Camera] = []
+    # Shares are counted out, not drawn, so that a small city has its car park and its gate too.
+    places = list(range(0, count - 1, 2))
+    rng.shuffle(places)
+    pairs = set(places[: round(count * settings.groups / 2)])
+    alone = [n for n in range(count) if n not in pairs and n - 1 not in pairs]
+    rng.shuffle(alone)
+    lots = set(alone[: round(count * settings.lots)])
+    signed = set(rng.sample(range(count), round(count * settings.overlays)))
     hours = (end_us - start_us) / HOUR
+    made: list[Camera] = []
     for index in range(count):
-        previous = made[-1] if made else None
-        if previous and previous.group and (len(made) < 2 or made[-2].group != previous.group):
-            group = previous.group
-        elif index + 1 < count and rng.random() < settings.groups / 2:
-            group = f"gate-{index:03d}"
-        else:
-            group = None
+        first = index if index in pairs else index - 1
+        group = f"gate-{first:03d}" if first in pairs else None
         troubles, sessions, stops = _troubles(rng, hours, start_us, group is None, settings)
-        signs = (rng.choice(SIGNS),) if rng.random() < settings.overlays else ()
         made.append(
             Camera(
                 index,
                 f"cam-{index:03d}",
                 group,
-                group is None and rng.random() < settings.lots,
+                index in lots,
                 rng.randint(-settings.skew_us, settings.skew_us),
                 troubles,
                 sessions,
                 stops,
-                signs,
+                (rng.choice(SIGNS),) if index in signed else (),
             )
         )
     return made
@@ -179,10 +181,14 @@ def _troubles(
         sessions.append(at + SECOND)
         if may_stop and rng.random() < settings.stopped:
             stops.append(at)
-    for at in moments(settings.clocks_ahead):
-        troubles.append(Trouble("clock", at, at + lasting(1, 10), lasting(2, 15)))
-    for at in moments(settings.clocks_back):
-        troubles.append(Trouble("clock", at, at + lasting(5, 30), -lasting(2 / 60, 8 / 60)))
+    troubles += [
+        Trouble("clock", at, at + lasting(1, 10), lasting(2, 15))
+        for at in moments(settings.clocks_ahead)
+    ]
+    troubles += [
+        Trouble("clock", at, at + lasting(5, 30), -lasting(2 / 60, 8 / 60))
+        for at in moments(settings.clocks_back)
+    ]
     return tuple(sorted(troubles, key=lambda t: t.start_us)), tuple(sorted(sessions)), tuple(stops)
 
 
