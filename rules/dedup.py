@@ -32,6 +32,7 @@ from schemas.records import (
 STATE_VERSION = 1
 TRACK_BONUS = 0.15
 """What the same track is worth in similarity, so that it wins over a likeness by chance."""
+NEVER = 1 << 62
 MAX_STATIC = 64
 """Overlays and signs remembered of one camera group."""
 
@@ -73,7 +74,7 @@ class Group:
         self.by_track: dict[str, str] = {}
         self.cameras: list[str] = []
         self.opened = 0
-        self.expiry = 0
+        self.expiry = NEVER
         """no sighting ends before the group's time reaches this"""
         self.static: list[tuple[str, Box]] = []
 
@@ -95,6 +96,7 @@ class Deduplication:
         self._version = rules_version(settings, grammar)
         self._window = int(settings.window_s * SECOND)
         self._lateness = int(settings.lateness_s * SECOND)
+        self._stay = self._window + self._lateness
         self._ahead = int(settings.clock_ahead_s * SECOND)
         self._silence = int(settings.silence_s * SECOND)
         self._cameras: dict[str, Camera] = {}
@@ -168,6 +170,7 @@ class Deduplication:
                 group.sightings[sighting.event_id] = sighting
                 group.folded[sighting.event_id] = sighting.folded
                 self._kept[sighting.event_id] = kept
+            group.expiry = self._expiry(group)
 
     # Time
 
@@ -245,8 +248,7 @@ class Deduplication:
             return [self._refuse(read, offset, "late", f"{seconds:.1f} s behind its camera")]
         if read["read_id"] in camera.recent:
             return [self._refuse(read, offset, "duplicate", "this read was appended before")]
-        if captured > camera.high:
-            camera.high = captured
+        camera.high = max(camera.high, captured)
         self._remember(camera, read["read_id"], captured)
         out = list(self._count(group, read, offset, appended_at))
         out.extend(self._expire(group, offset))
@@ -266,8 +268,13 @@ class Deduplication:
         text, confidences = normalise_read(read["text"], read["char_confidences"])
         scope = self._grammar.scope(read["region"], self._settings.country)
         wrong = refusal(text, read["confidence"], scope, self._settings, self._grammar)
-        if wrong is None and any(
-            known == fold(text) and overlap(box, read["box"]) >= 0.5 for known, box in group.static
+        if (
+            wrong is None
+            and group.static
+            and any(
+                known == fold(text) and overlap(box, read["box"]) >= 0.5
+                for known, box in group.static
+            )
         ):
             wrong = "overlay", "known text that stays put in the picture"
         if wrong is not None:
@@ -278,9 +285,9 @@ class Deduplication:
             sighting = Sighting.opened_by(read, offset, appended_at, scope, group.opened)
             group.opened += 1
             group.sightings[sighting.event_id] = sighting
-            expiry = read["captured_at"] + self._window + self._lateness
-            group.expiry = min(group.expiry or expiry, expiry)
-        sighting.add(read, text, confidences, self._grammar)
+            group.expiry = min(group.expiry, read["captured_at"] + self._stay)
+        for track in sighting.add(read, text, confidences, self._grammar):
+            group.by_track.pop(track, None)
         group.folded[sighting.event_id] = sighting.folded
         group.by_track[read["track_id"]] = sighting.event_id
         self._touched.add(sighting.event_id)
@@ -311,7 +318,14 @@ class Deduplication:
         best: Sighting | None = None
         best_rank = (0.0, 0, "")
         bound = group.sightings.get(group.by_track.get(read["track_id"], ""))
-        for sighting in self._candidates(group, text, bound):
+        if (
+            bound is not None
+            and bound.text == text
+            and bound.first_seen - self._window <= captured <= bound.last_seen + self._window
+        ):
+            return bound, None  # nothing is likelier than the same text on the same track
+        folded = fold(text)
+        for sighting in self._candidates(group, folded, bound):
             if not (
                 sighting.first_seen - self._window <= captured <= sighting.last_seen + self._window
             ):
@@ -322,19 +336,19 @@ class Deduplication:
                     return sighting, None
                 if sighting.frame_text != text:
                     continue
-            likeness = self._likeness(sighting, read, text, sighting is bound)
+            likeness = self._likeness(sighting, read, text, folded, sighting is bound)
             rank = (likeness, sighting.last_seen, sighting.event_id)
             if likeness > 0 and (best is None or rank > best_rank):
                 best, best_rank = sighting, rank
         rival = bound if bound is not None and bound is not best and best is not None else None
         return best, rival
 
-    def _candidates(self, group: Group, text: str, bound: Sighting | None) -> list[Sighting]:
+    def _candidates(self, group: Group, folded: str, bound: Sighting | None) -> list[Sighting]:
+        """The open sightings that may be alike enough to a folded text, and the bound one."""
         if not group.sightings:
             return []
-        folded = fold(text)
-        # A text of up to MAX characters may lie this far off and still be alike enough.
-        budget = int((1 - self._settings.similarity) * (len(text) + 2) + 1e-9)
+        # The longer of two texts so alike is at most two characters longer than this one.
+        budget = int((1 - self._settings.similarity) * (len(folded) + 2) + 1e-9)
         near = process.extract(
             folded, group.folded, scorer=Indel.distance, score_cutoff=budget, limit=None
         )
@@ -343,7 +357,9 @@ class Deduplication:
             found.append(bound)
         return found
 
-    def _likeness(self, sighting: Sighting, read: PlateRead, text: str, bound: bool) -> float:
+    def _likeness(
+        self, sighting: Sighting, read: PlateRead, text: str, folded: str, bound: bool
+    ) -> float:
         settings = self._settings
         if bound:
             likeness = similarity(sighting.text, text)
@@ -355,7 +371,7 @@ class Deduplication:
                 return max(likeness, 0.01) + TRACK_BONUS
             return 0.0
         return similarity_of_folded(
-            sighting.text, sighting.folded, text, fold(text), settings.similarity
+            sighting.text, sighting.folded, text, folded, settings.similarity
         )
 
     # The end of a sighting
@@ -383,16 +399,16 @@ class Deduplication:
     def _expire(self, group: Group, offset: int) -> Iterator[Output]:
         if not group.sightings:
             return
-        time = self._time(group) - self._lateness - self._window
-        if group.expiry > time + self._lateness + self._window:
+        time = self._time(group)
+        if time <= group.expiry:
             return
-        for sighting in [s for s in group.sightings.values() if s.last_seen < time]:
+        for sighting in [s for s in group.sightings.values() if s.last_seen + self._stay < time]:
             yield from self._end(group, sighting, offset, "window")
-        group.expiry = (
-            min((s.last_seen for s in group.sightings.values()), default=0)
-            + self._window
-            + self._lateness
-        )
+        group.expiry = self._expiry(group)
+
+    def _expiry(self, group: Group) -> int:
+        last = min((s.last_seen for s in group.sightings.values()), default=None)
+        return NEVER if last is None else last + self._stay
 
     def _end(self, group: Group, sighting: Sighting, offset: int, reason: str) -> Iterator[Output]:
         self._forget(group, sighting)

@@ -17,6 +17,8 @@ AUTO = "auto"
 
 _BIT = {character: 1 << index for index, character in enumerate(LETTERS + DIGITS)}
 _ALL_DIGITS = sum(_BIT[digit] for digit in DIGITS)
+_NONE: Mapping[str, int] = {}
+_SHAPE = {ord(c): "0" if c in DIGITS else "A" for c in LETTERS + DIGITS}
 _TOKEN = re.compile(r"([LDXa-z0-9])(?:\{(\d+),(\d+)\})?")
 
 
@@ -58,6 +60,7 @@ class Grammar:
         self.layouts = tuple(layouts)
         self._countries = {layout.region.partition("-")[0] for layout in self.layouts}
         self._by_scope: dict[str, dict[int, tuple[Layout, ...]]] = {}
+        self._by_shape: dict[tuple[str, str], tuple[Layout, ...]] = {}
         self.regions = lru_cache(maxsize=65_536)(self._regions)
 
     def check(self, scope: str) -> None:
@@ -93,8 +96,19 @@ class Grammar:
         """
         if scope == AUTO and (text.isdigit() or text.isalpha()):
             return ()
-        layouts = self._of(scope).get(len(text), ())
-        return tuple(sorted({layout.region for layout in layouts if layout.fits(text)}))
+        return tuple(sorted({x.region for x in self._shaped(text, scope) if x.fits(text)}))
+
+    def _shaped(self, text: str, scope: str) -> tuple[Layout, ...]:
+        """The layouts whose places take letters and digits where ``text`` has them."""
+        key = (text.translate(_SHAPE), scope)
+        found = self._by_shape.get(key)
+        if found is None:
+            kinds = [_ALL_DIGITS if kind == "0" else ~_ALL_DIGITS for kind in key[0]]
+            layouts = self._of(scope).get(len(text), ())
+            found = self._by_shape[key] = tuple(
+                x for x in layouts if all(p & k for p, k in zip(x.places, kinds, strict=True))
+            )
+        return found
 
     def region(self, text: str, scope: str, hint: str | None = None) -> str | None:
         """The one country or subdivision that ``text`` fits; None if none does or several do.
@@ -110,11 +124,16 @@ class Grammar:
         return countries.pop() if len(countries) == 1 else None
 
     def repair(
-        self, text: str, evidence: Sequence[Mapping[str, int]], scope: str, limit: int = 2
+        self,
+        text: str,
+        scope: str,
+        evidence: Sequence[Mapping[str, int]] = (),
+        limit: int = 2,
     ) -> str:
         """``text`` with letters and digits that OCR confuses put where the grammar wants them.
 
-        ``evidence`` gives for each place the weight of each character read there; among the
+        ``evidence`` gives for each place, where there are several opinions, the weight of each;
+        among the
         characters that fit and are confusable with the one voted, the heaviest wins. A text
         that fits as it is stays; so does one that needs more than ``limit`` changes, or whose
         equally near layouts disagree.
@@ -152,7 +171,7 @@ def _fit(
 ) -> Repair | None:
     characters: list[str] = []
     changed = 0
-    for character, votes, place in zip(text, evidence, layout.places, strict=True):
+    for index, (character, place) in enumerate(zip(text, layout.places, strict=True)):
         if _BIT[character] & place:
             characters.append(character)
             continue
@@ -161,7 +180,8 @@ def _fit(
         if changed > limit or not allowed:
             return None
         # The order within CONFUSABLE, likeliest first, breaks ties.
-        characters.append(max(allowed, key=lambda other: votes.get(other, 0)))
+        votes = evidence[index] if evidence else _NONE
+        characters.append(max(allowed, key=lambda other, votes=votes: votes.get(other, 0)))
     return Repair("".join(characters), changed)
 
 

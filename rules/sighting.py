@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from rules.grammar import Grammar
 from rules.settings import DedupSettings
 from rules.similarity import fold
-from rules.vote import Ballot, Vote, vote
+from rules.vote import Ballot, Vote, vote, winner
 from schemas.records import Box, PlateEvent, PlateRead, ReadEvidence, Status
 
 NAMESPACE = UUID("6f1c9a52-5d0e-5a3b-9a53-0f6f2b1f7c11")
@@ -112,16 +112,21 @@ class Sighting:
 
     def add(
         self, read: PlateRead, text: str, confidences: tuple[int, ...], grammar: Grammar
-    ) -> None:
-        """Count a read: its normalised text and the confidence of each character, per mille."""
+    ) -> list[str]:
+        """Count a read: its normalised text and the confidence of each character, per mille.
+
+        Returns the tracks that are no longer bound, of which there are too many.
+        """
         captured = read["captured_at"]
         self.first_seen = min(self.first_seen, captured)
         self.last_seen = max(self.last_seen, captured)
         self.reads += 1
         track = read["track_id"]
+        dropped: list[str] = []
         if track not in self.bound:
             self.tracks += 1
             self.bound.append(track)
+            dropped = self.bound[:-MAX_TRACKS_BOUND]
             del self.bound[:-MAX_TRACKS_BOUND]
         self.ballot.add(track, text, confidences)
         self.confidence = max(self.confidence, read["confidence"])
@@ -135,8 +140,9 @@ class Sighting:
         self.source = (read["camera_id"], read["session"])
         self._keep(read, text, confidences)
         if self.reads == 1 or self.ballot.only_text() is None:
-            self.text = self.count(grammar).text
+            self.text = winner(self.ballot.weights(), grammar, self.scope)
             self.folded = fold(self.text)
+        return dropped
 
     def absorb(self, other: "Sighting", grammar: Grammar) -> None:
         """Take over all evidence of a sighting that proves to be the same stay."""
@@ -154,19 +160,19 @@ class Sighting:
             for f, a, b in zip((min, max, min, max, min), self.spread, other.spread, strict=True)
         ]
         self.best = sorted(self.best + other.best, key=_rank)[:BEST_READS]
-        self.text = self.count(grammar).text
+        self.text = winner(self.ballot.weights(), grammar, self.scope)
         self.folded = fold(self.text)
 
     def count(self, grammar: Grammar) -> Vote:
-        """The vote over all reads."""
+        """The vote over all reads, with its reasons."""
         return vote(self.ballot.weights(), grammar, self.scope)
 
     def agreeing(self) -> int:
         """Reads that say what the vote says, up to what OCR confuses."""
-        texts = self.ballot.texts()
-        if len(texts) == 1 and not self.ballot.settled:
+        if self.ballot.only_text() is not None:
             return self.reads
-        return sum(n for text, n in texts.items() if fold(text) == self.folded)
+        texts = self.ballot.texts()
+        return sum(n for text, n in texts.items() if self._agrees(text))
 
     def still(self) -> bool:
         """Whether its boxes never moved: their middles stay within a sixth of a plate's height,
@@ -215,15 +221,34 @@ class Sighting:
 
     def shot(self) -> ReadEvidence:
         """The best picture: one that exists, shows what was voted, and is sharp."""
+        if len(self.best) == 1:
+            return self.best[0][1]
         return max(
             (read for _, read in self.best),
             key=lambda read: (
                 read["images"]["plate_url"] != "",
-                fold(read["normalized_text"]) == self.folded,
+                self._agrees(read["normalized_text"]),
                 read["quality"],
                 read["read_id"],
             ),
         )
+
+    def _best_read(self, text: str) -> ReadEvidence:
+        """The most confident read that says ``text``, or comes near."""
+        if len(self.best) == 1:
+            return self.best[0][1]
+        return max(
+            (read for _, read in self.best),
+            key=lambda read: (
+                read["normalized_text"] == text,
+                self._agrees(read["normalized_text"]),
+                read["confidence"],
+                read["read_id"],
+            ),
+        )
+
+    def _agrees(self, text: str) -> bool:
+        return text == self.text or fold(text) == self.folded
 
     def event(
         self,
@@ -249,15 +274,7 @@ class Sighting:
         self.told_reads = self.reads
         opener = self.opener
         reads = [read for _, read in self.best]
-        best = max(
-            reads,
-            key=lambda read: (
-                read["normalized_text"] == outcome.text,
-                fold(read["normalized_text"]) == self.folded,
-                read["confidence"],
-                read["read_id"],
-            ),
-        )
+        best = self._best_read(outcome.text)
         return {
             "event_id": self.event_id,
             "revision": revision,
@@ -298,8 +315,8 @@ class Sighting:
                     [{"character": c, "weight": w} for c, w in column]
                     for column in outcome.positions
                 ],
-                "reads": sorted(reads, key=lambda r: (r["captured_at"], r["read_id"])),
-                "texts": len(self.ballot.texts().keys() | self.ballot.settled.keys()),
+                "reads": sorted(reads, key=_captured),
+                "texts": len(outcome.alternatives) + 1,
             },
         }
 
@@ -354,6 +371,10 @@ class Sighting:
 def _rank(kept: tuple[float, ReadEvidence]) -> tuple[float, str]:
     worth, read = kept
     return -worth if math.isfinite(worth) else 0.0, read["read_id"]
+
+
+def _captured(read: ReadEvidence) -> tuple[int, str]:
+    return read["captured_at"], read["read_id"]
 
 
 _FIELDS = tuple(f.name for f in fields(Sighting))

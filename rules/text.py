@@ -26,6 +26,11 @@ def normalise_read(text: str, confidences: Sequence[int]) -> tuple[str, tuple[in
     A read whose confidences do not match its text in number gets the least of them throughout
     (0 if there is none): a reader that is wrong about its own text is not to be trusted further.
     """
+    if text.isascii() and len(confidences) == len(text):
+        if text.isalnum() and text == text.upper():
+            return text, tuple(confidences)
+        pairs = zip(text, confidences, strict=True)
+        return text.translate(_ASCII), tuple(c for letter, c in pairs if letter.upper() in _KEPT)
     if len(confidences) != len(text):
         plain = normalise(text)
         return plain, (min(confidences, default=0),) * len(plain)
