@@ -84,9 +84,27 @@ class TextPlateDetector:
                 moved = TextLine(line.quad + offset, line.score)
                 if not _cut(box_of(moved.quad), look.region, width, height):
                     lines.append(moved)
+        lines = _distinct(lines)
         return [
             Detection(plate.quad, plate.score, plate.lines) for plate in plates_of(image, lines)
         ]
+
+
+def _distinct(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Lines that looks over the same place found twice, once: as the earlier look saw them."""
+    kept: list[TextLine] = []
+    for line in lines:
+        box = box_of(line.quad)
+        if all(_share(box, box_of(other.quad)) < 0.5 for other in kept):
+            kept.append(line)
+    return kept
+
+
+def _share(first: np.ndarray, second: np.ndarray) -> float:
+    """How much of the smaller of two boxes lies in the other, 0 to 1."""
+    common = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
+    smaller = min(float(np.prod(box[2:] - box[:2])) for box in (first, second))
+    return float(np.prod(np.clip(common, 0, None))) / max(smaller, 1e-6)
 
 
 def packaged(name: str) -> Path:

@@ -16,7 +16,6 @@ _SLIMMEST, _LONGEST = 1.2, 8.5  # width over height of one line; a banner is lon
 _STACKED = 3.8  # width over height of a line that may be half of a plate
 _SURE = 0.6  # the network's mean probability from which a line counts as certain
 _DOUBTFUL = 0.2
-_PAINTED = 0.3  # factor on the score of letters without a plate around them: below track_thresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,6 @@ def _shape(image: np.ndarray, lines: Sequence[TextLine]) -> PlateShape:
     quad = quads[0] if len(quads) == 1 else enclosing(quads)
     mean = float(np.mean([line.score for line in lines]))
     score = min(1.0, max(0.0, (mean - _DOUBTFUL) / (_SURE - _DOUBTFUL)))
-    if painted(image, quad):
-        score *= _PAINTED
     return PlateShape(quad, score, tuple(quads))
 
 
@@ -133,7 +130,7 @@ def _groups(
     """The connected components of a symmetric relation, each in the order given."""
     groups: list[list[TextLine]] = []
     for line in lines:
+        apart = [group for group in groups if not any(related(line, other) for other in group)]
         mine = [group for group in groups if any(related(line, other) for other in group)]
-        merged = [other for group in mine for other in group] + [line]
-        groups = [group for group in groups if group not in mine] + [merged]
+        groups = [*apart, [*(other for group in mine for other in group), line]]
     return groups

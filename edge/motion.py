@@ -1,4 +1,4 @@
-"""Where to look: only what has changed since it was last looked at, and standing plates at times."""
+"""Where to look: at what has changed since it was last looked at, and at plates being followed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,87 +10,122 @@ from edge.detect import Look
 from edge.geometry import Region, clipped
 
 _WIDTH = 160  # pixels of the reduced picture that changes are looked for in
-_CHANGE = 14  # grey levels of 255; codec noise stays below
+_CHANGE = 14.0  # grey levels of 255; codec noise stays below
+_RESTLESS = 2.5  # times the usual change of a place (leaves, flags) is a change there
+_MEMORY = 0.1  # share of the newest change in what is usual
+_FOLLOWED_HEIGHT = 24.0  # pixels of a line's height at which the text detector is surest
+_SMALLEST = 16  # pixels; no plate can be read in less
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionSettings:
     """How much looking is worth.
 
-    ``interval_us`` is the least time between two looks, ``relook_us`` between two at a standing
-    plate. ``first_pixels`` bounds the size of the first look, which is at everything,
-    ``pixels`` that of a later one at one region: far plates move in small regions, which are
-    looked at in full size, near ones in large regions, which are reduced.
+    What moves is searched every ``search_us``, plates being followed are looked at every
+    ``follow_us``, standing ones every ``relook_us`` (microseconds). ``first_pixels`` bounds the
+    size of the first look, which is at everything, ``pixels`` that of a search in one region:
+    far plates move in small regions, which are looked at in full size, near ones in large
+    regions, which are reduced. ``margin`` is put around what moves, in pixels.
     """
 
-    interval_us: int = 120_000
+    search_us: int = 220_000
+    follow_us: int = 80_000
     relook_us: int = 2_000_000
     first_pixels: int = 500_000
-    pixels: int = 90_000
+    pixels: int = 110_000
     margin: int = 40
 
 
 class Attention:
-    """Chooses the looks of one camera. What is looked at becomes what later frames differ from."""
+    """Chooses the looks of one camera. What is searched becomes what later frames differ from."""
 
     def __init__(self, settings: AttentionSettings, roi: Region | None = None) -> None:
         self._settings = settings
         self._roi = roi
         self._seen: np.ndarray | None = None
-        self._last = 0
+        self._usual: np.ndarray | None = None
+        self._searched_us = self._followed_us = 0
 
     def looks(
-        self, image: np.ndarray, at_us: int, standing: Sequence[np.ndarray] = ()
+        self,
+        image: np.ndarray,
+        at_us: int,
+        followed: Sequence[np.ndarray] = (),
+        standing: Sequence[np.ndarray] = (),
     ) -> list[Look]:
         """The looks that this frame is worth; none is the usual answer for a quiet scene.
 
-        ``standing`` are boxes of plates that are due to be looked at though nothing moves.
+        ``followed`` are the boxes of plates in motion or not yet read, ``standing`` those due
+        to be looked at though nothing moves.
         """
         height, width = image.shape[:2]
         roi = clipped(self._roi or (0, 0, width, height), width, height)
-        scale = width / _WIDTH
-        small = _reduced(image)
-        if self._seen is None or self._seen.shape != small.shape:
-            self._seen, self._last = small, at_us
-            return [_look(roi, self._settings.first_pixels)]
-        if at_us - self._last < self._settings.interval_us:
-            return []
-        regions = _changed(self._seen, small, scale)
-        regions += [tuple(box) for box in standing]
+        looks: list[Look] = []
+        if at_us - self._followed_us >= self._settings.follow_us and followed:
+            self._followed_us = at_us
+            looks += [_close(box, roi) for box in followed]
+        looks += [_close(box, roi) for box in standing]
+        if self._seen is None or at_us - self._searched_us >= self._settings.search_us:
+            self._searched_us = at_us
+            looks += self._search(image, roi)
+        return [look for look in looks if min(_size(look.region)) > _SMALLEST]
+
+    def _search(self, image: np.ndarray, roi: Region) -> list[Look]:
+        now = _reduced(image)
+        scale = image.shape[1] / _WIDTH
+        if self._seen is None or self._usual is None or self._seen.shape != now.shape:
+            self._seen, self._usual = now.copy(), np.zeros(now.shape, np.float32)
+            return [Look(roi, _scale(roi, self._settings.first_pixels))]
+        difference = now - self._seen
+        difference = np.abs(difference - float(np.median(difference)))  # exposure is levelled out
+        changed = difference > np.maximum(_CHANGE, _RESTLESS * self._usual)
+        self._usual += _MEMORY * (difference - self._usual)
         margin = self._settings.margin
-        wide = [(a - margin, b - margin, c + margin, d + margin) for a, b, c, d in regions]
-        chosen = [clipped(_common(box, roi), width, height) for box in wide]
-        merged = _merged([box for box in chosen if box[2] - box[0] > 16 and box[3] - box[1] > 16])
-        if not merged:
-            return []
-        self._last = at_us
-        for left, top, right, bottom in merged:
+        regions = [
+            _common(
+                (left - margin, top - margin, right + margin, bottom + margin), roi, image.shape
+            )
+            for left, top, right, bottom in _boxes(changed, scale)
+        ]
+        regions = _merged([box for box in regions if min(_size(box)) > _SMALLEST])
+        for left, top, right, bottom in regions:
             part = (
                 slice(int(top / scale), int(np.ceil(bottom / scale))),
                 slice(int(left / scale), int(np.ceil(right / scale))),
             )
-            self._seen[part] = small[part]
-        return [_look(box, self._settings.pixels) for box in merged]
+            self._seen[part] = now[part]
+        pixels = self._settings.pixels
+        looks = [Look(box, _scale(box, pixels)) for box in regions]
+        total = sum(_area(look.region) * look.scale**2 for look in looks)
+        shrink = min(1.0, (2 * pixels / max(total, 1.0)) ** 0.5)
+        return [Look(look.region, look.scale * shrink) for look in looks]
 
 
-def _look(region: Region, pixels: int) -> Look:
-    left, top, right, bottom = region
-    return Look(region, min(1.0, (pixels / max(1, (right - left) * (bottom - top))) ** 0.5))
+def _close(box: np.ndarray, roi: Region) -> Look:
+    """A look at a plate and what it may have moved by, as large as its text is found best."""
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    aside, above = 0.5 * width + height, height
+    region = clipped(
+        _within((left - aside, top - above, right + aside, bottom + above), roi), *roi[2:]
+    )
+    return Look(region, float(np.clip(_FOLLOWED_HEIGHT / max(height, 1.0), 0.25, 1.5)))
+
+
+def _scale(region: Region, pixels: int) -> float:
+    return min(1.0, (pixels / max(1, _area(region))) ** 0.5)
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     size = (_WIDTH, max(1, round(height * _WIDTH / width)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), (3, 3), 0).astype(np.int16)
+    small = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+    return cv2.GaussianBlur(small, (3, 3), 0).astype(np.float32)
 
 
-def _changed(seen: np.ndarray, now: np.ndarray, scale: float) -> list[tuple[float, ...]]:
-    """Boxes around what differs, in pixels of the whole picture; exposure is levelled out."""
-    difference = now - seen
-    difference = np.abs(difference - int(np.median(difference)))
-    mask = (difference > _CHANGE).astype(np.uint8)
-    mask = cv2.dilate(mask, np.ones((5, 5), np.uint8))
+def _boxes(changed: np.ndarray, scale: float) -> list[tuple[float, float, float, float]]:
+    """Boxes around what has changed, in pixels of the whole picture."""
+    mask = cv2.dilate(changed.astype(np.uint8), np.ones((5, 5), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
     return [
         (x * scale, y * scale, (x + w) * scale, (y + h) * scale)
@@ -98,13 +133,17 @@ def _changed(seen: np.ndarray, now: np.ndarray, scale: float) -> list[tuple[floa
     ]
 
 
-def _common(box: Sequence[float], roi: Region) -> tuple[float, float, float, float]:
+def _within(box: Sequence[float], roi: Region) -> tuple[float, float, float, float]:
     return (
         max(box[0], roi[0]),
         max(box[1], roi[1]),
         min(box[2], roi[2]),
         min(box[3], roi[3]),
     )
+
+
+def _common(box: Sequence[float], roi: Region, shape: tuple[int, ...]) -> Region:
+    return clipped(_within(box, roi), shape[1], shape[0])
 
 
 def _merged(boxes: Sequence[Region]) -> list[Region]:
@@ -126,6 +165,10 @@ def _merged(boxes: Sequence[Region]) -> list[Region]:
         else:
             done.append(box)
     return sorted(done)
+
+
+def _size(box: Region) -> tuple[int, int]:
+    return box[2] - box[0], box[3] - box[1]
 
 
 def _area(box: Region) -> int:

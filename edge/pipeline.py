@@ -78,19 +78,24 @@ class CameraPipeline:
         settings = self._settings
         if frame.number % (settings.skip_frames + 1):
             return []
-        looks = self._attention.looks(frame.image, frame.captured_at_us, self._standing(frame))
+        followed, standing = self._wanted(frame.captured_at_us)
+        looks = self._attention.looks(frame.image, frame.captured_at_us, followed, standing)
         if not looks:
             return []
         detections = self._detector.detect(frame.image, looks)
         return self._follow(frame, detections, looks)
 
-    def _standing(self, frame: Frame) -> list[np.ndarray]:
-        relook_us = self._settings.attention.relook_us
-        return [
-            track.box
-            for track in self._tracker.tracks
-            if frame.captured_at_us - track.looked_us >= relook_us
-        ]
+    def _wanted(self, at_us: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Boxes of plates to follow, and of others that were not looked at for long."""
+        followed: list[np.ndarray] = []
+        standing: list[np.ndarray] = []
+        for track in self._tracker.tracks:
+            known = self._readings.get(track.track_id)
+            if known is None or known.follow(track.box, self._settings.reading):
+                followed.append(track.expected(at_us))
+            elif at_us - track.looked_us >= self._settings.attention.relook_us:
+                standing.append(track.expected(at_us))
+        return followed, standing
 
     def _follow(
         self, frame: Frame, detections: Sequence[Detection], looks: Sequence[Look]
@@ -110,21 +115,24 @@ class CameraPipeline:
             crops = [rectified(frame.image, line, margin) for line in track.detection.lines]
             quality = min(quality_of(crop) for crop in crops)
             known = self._readings.setdefault(track.track_id, TrackReadings())
-            if known.due(quality, frame.captured_at_us, self._settings.reading):
+            box = track.detection.box
+            if known.due(quality, box, frame.captured_at_us, self._settings.reading):
                 due.append((track, track.detection, crops, quality))
         if not due:
             return []
         readings = self._recogniser.recognise([crops for _, _, crops, _ in due])
         reads: list[PlateRead] = []
         for (track, detection, _, quality), reading in zip(due, readings, strict=True):
+            plate = maybe_plate(reading)
             self._readings[track.track_id].add(
-                plain(reading.text),
+                plain(reading.text) if plate else "",
                 reading.confidence,
                 quality,
+                detection.box,
                 frame.captured_at_us,
                 self._settings.reading,
             )
-            if maybe_plate(reading):
+            if plate:
                 reads.append(self._read(frame, track, detection, reading, quality))
         return sorted(reads, key=lambda read: (read["box"]["x"], read["track_id"]))
 

@@ -1,6 +1,8 @@
-"""When a track is read: at first, then only where a better crop may tell more."""
+"""When a track is read: at first, then only where another crop may tell more."""
 
 from dataclasses import dataclass, field
+
+import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,15 +10,18 @@ class ReadingSettings:
     """How often a track is read, as in config/ocr.yaml.
 
     ``agree`` equal texts of ``sure`` confidence settle a track. Before that, a crop is read when
-    it is ``better`` times as good as the best so far, and as it is at most ``attempts`` times.
-    ``refresh_us`` after its last reading a track in sight is read again, so that a parked car
-    is known to be still there. ``margin`` is what a crop shows around a line, in its height.
+    it is ``better`` times as good as the best so far or the plate has moved by ``moved`` of its
+    height; of a standing plate ``attempts`` crops are read. A track whose readings were all no
+    plates is given up after ``attempts``, until a crop is better. ``refresh_us`` after its last
+    reading a track in sight is read again, so that a parked car is known to be still there.
+    ``margin`` is what a crop shows around a line, in its height.
     """
 
     agree: int = 4
     sure: float = 0.85
-    better: float = 1.1
-    attempts: int = 5
+    better: float = 1.25
+    moved: float = 0.25
+    attempts: int = 3
     refresh_us: int = 60_000_000
     margin: float = 0.05
 
@@ -27,24 +32,53 @@ class TrackReadings:
 
     best_quality: float = 0.0
     attempts: int = 0
+    plates: int = 0
     last_us: int = 0
+    last_box: np.ndarray | None = None
     sure: dict[str, int] = field(default_factory=dict)
 
-    def due(self, quality: float, at_us: int, settings: ReadingSettings) -> bool:
-        """Whether a crop of this quality is worth reading now."""
-        if not self.last_us or at_us - self.last_us >= settings.refresh_us:
+    def due(self, quality: float, box: np.ndarray, at_us: int, settings: ReadingSettings) -> bool:
+        """Whether a crop of this quality at ``box`` is worth reading now."""
+        if self.last_box is None or at_us - self.last_us >= settings.refresh_us:
             return True
-        if max(self.sure.values(), default=0) >= settings.agree:
+        if self._settled(settings):
             return False
-        return quality >= settings.better * self.best_quality or self.attempts < settings.attempts
+        if quality >= settings.better * self.best_quality or self.attempts < settings.attempts:
+            return True
+        return self.plates > 0 and self._moved(box, settings)
+
+    def follow(self, box: np.ndarray, settings: ReadingSettings) -> bool:
+        """Whether the track is worth a look of its own: it may be a plate, and moves or is new."""
+        if self.plates == 0:
+            return self.attempts < settings.attempts
+        return self._moved(box, settings) or (
+            not self._settled(settings) and self.attempts < settings.attempts
+        )
 
     def add(
-        self, text: str, confidence: float, quality: float, at_us: int, settings: ReadingSettings
+        self,
+        text: str,
+        confidence: float,
+        quality: float,
+        box: np.ndarray,
+        at_us: int,
+        settings: ReadingSettings,
     ) -> None:
-        """Take a reading of normalised ``text`` into account."""
+        """Take a reading into account: normalised ``text``, '' if it cannot be a plate."""
         if quality >= settings.better * self.best_quality:
             self.best_quality, self.attempts = quality, 0
         self.attempts += 1
-        self.last_us = at_us
-        if confidence >= settings.sure:
-            self.sure[text] = self.sure.get(text, 0) + 1
+        self.last_us, self.last_box = at_us, box
+        if text:
+            self.plates += 1
+            if confidence >= settings.sure:
+                self.sure[text] = self.sure.get(text, 0) + 1
+
+    def _settled(self, settings: ReadingSettings) -> bool:
+        return max(self.sure.values(), default=0) >= settings.agree
+
+    def _moved(self, box: np.ndarray, settings: ReadingSettings) -> bool:
+        if self.last_box is None:
+            return True
+        height = self.last_box[3] - self.last_box[1]
+        return float(np.abs(box - self.last_box).max()) > settings.moved * height

@@ -67,6 +67,11 @@ class Track:
         half = np.array([aspect * height, height]) / 2
         return np.concatenate([(cx, cy) - half, (cx, cy) + half])
 
+    def expected(self, at_us: int) -> np.ndarray:
+        """Where it is thought to be at ``at_us``: left, top, right, bottom in pixels."""
+        frames = max(0.0, (at_us - self._at_us) / _FRAME_US)
+        return self.box + np.tile(self._filter.x[4:6, 0] * frames, 2)
+
     @property
     def direction(self) -> Direction | None:
         """How it has moved over its life, None while that cannot be told."""
