@@ -85,6 +85,11 @@ def bare(painted: str) -> str:
     return painted.translate(_BARE)
 
 
+def normalised(text: str) -> str:
+    """What of a read counts for the truth: its letters, upper case, and digits."""
+    return "".join(character for character in text.upper() if character.isalnum())
+
+
 def successor(painted: str, region: str) -> str:
     """The plate issued after this one, as a fleet gets them: the last run counted up by one."""
     letters = BY_REGION[region].letters
