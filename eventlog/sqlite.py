@@ -67,7 +67,7 @@ class SqliteLog:
             if made < 1:
                 raise LogError(f"a log cannot have {made} partitions: ask for 1 or more")
             make(path, _LOG, {"log": str(uuid4()), "partitions": made})
-        self._folder = folder
+        self._folder = folder.absolute()
         self._clock = clock
         self._file = File(path)
         with self._file.reading() as db:
