@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg2
 from psycopg2.errors import InvalidSchemaName, QueryCanceled, UndefinedTable
@@ -33,6 +34,14 @@ def connect(url: str, schema: str, statement_timeout_ms: int = 0) -> Connection:
         )
     except psycopg2.OperationalError as error:
         raise ViewUnavailable(f"no connection to {without_password(url)}: {error}") from error
+
+
+def scalar(connection: Connection, statement: str) -> Any:
+    """The first value of the first row, None where there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        row = cursor.fetchone()
+        return row[0] if row else None
 
 
 def without_password(url: str) -> str:

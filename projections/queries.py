@@ -56,8 +56,8 @@ class Changes:
     """What changed after a cursor, and the cursor to ask with next.
 
     Each row carries ``change``, its number; an erased sighting is a row of ``event_id``,
-    ``change`` and ``erased`` alone. ``complete`` is False when the cursor is so old that changes
-    after it are no longer known: load the list anew.
+    ``change`` and ``erased`` alone. ``complete`` is False when it is not known what changed since
+    (the cursor is too old, the view was rebuilt differently): load the list anew.
     """
 
     rows: list[Row]
@@ -185,31 +185,31 @@ class SightingQueries:
         latest 10,000 changes are known. To be woken: LISTEN on ``channel``.
         """
         rows = self._all(
-            f"SELECT numbered.change, numbered.event_id, first_known, {_after_id(_LISTED)} "
-            "FROM (SELECT min(last_change - cardinality(event_ids)) AS first_known "
-            "FROM view_changes) AS known LEFT JOIN ("
+            "SELECT changes AS latest, first_known, change, numbered.event_id, "
+            f"{_after_id(_LISTED)} FROM view_state LEFT JOIN ("
+            "SELECT last_change - cardinality(event_ids) AS first_known "
+            "FROM view_changes ORDER BY last_change LIMIT 1) AS known ON true LEFT JOIN ("
             "SELECT max(last_change - cardinality(event_ids) + place) AS change, event_id "
             "FROM view_changes, unnest(event_ids) WITH ORDINALITY AS named (event_id, place) "
             "WHERE last_change > %(cursor)s AND "
             "last_change - cardinality(event_ids) + place > %(cursor)s "
             "GROUP BY event_id ORDER BY change LIMIT %(limit)s) AS numbered ON true "
             "LEFT JOIN plate_events AS event ON event.event_id = numbered.event_id "
-            "ORDER BY numbered.change",
+            "ORDER BY change",
             {"cursor": cursor, "limit": limit},
         )
-        first_known = rows[0]["first_known"]
+        latest, first_known = rows[0]["latest"], rows[0]["first_known"]
+        oldest = latest if first_known is None else first_known
+        if not oldest <= cursor <= latest:
+            return Changes([], latest, False)
         found: list[Row] = []
         for row in rows:
+            del row["latest"], row["first_known"]
             if row["change"] is None:
                 continue
-            del row["first_known"]
-            if row["captured_at"] is None:
-                erased = {"event_id": row["event_id"], "change": row["change"], "erased": True}
-                found.append(erased)
-            else:
-                found.append(row)
-        complete = first_known is None or cursor >= first_known
-        return Changes(found, found[-1]["change"] if found else cursor, complete)
+            gone = {"event_id": row["event_id"], "change": row["change"], "erased": True}
+            found.append(gone if row["captured_at"] is None else row)
+        return Changes(found, found[-1]["change"] if found else cursor, True)
 
     def answers(self) -> bool:
         """Whether the database can be asked now."""

@@ -11,7 +11,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from projections.database import connect, speaking
+from projections.database import connect, scalar, speaking
 from projections.errors import ViewMismatch
 
 LIVE = "alpr"
@@ -68,11 +68,16 @@ def migrate(
                 "the views need 15 or newer"
             )
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            lock_migrations(cursor)
             version = _apply(cursor, schema, policies)
             if log_uuid is not None:
                 claim(cursor, schema, log_uuid)
     return version
+
+
+def lock_migrations(cursor: Cursor) -> None:
+    """Be the only one that changes the form of the views, until the transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
 
 
 def claim(cursor: Cursor, schema: str, log_uuid: str) -> None:
@@ -163,11 +168,6 @@ def _partition_by_time(cursor: Cursor, schema: str, policies: Policies) -> None:
 
 def version_of(connection: Connection) -> int | None:
     """The version of the views the connection sees, None where there are none."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('schema_versions')")
-        row = cursor.fetchone()
-        if row is None or row[0] is None:
-            return None
-        cursor.execute("SELECT max(version) FROM schema_versions")
-        row = cursor.fetchone()
-        return row[0] if row else None
+    if scalar(connection, "SELECT to_regclass('schema_versions')") is None:
+        return None
+    return scalar(connection, "SELECT max(version) FROM schema_versions")

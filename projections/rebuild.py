@@ -1,0 +1,306 @@
+"""Builds the sightings' view anew beside the live one, compares the two, and swaps them."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg2 import sql
+from psycopg2.errors import LockNotAvailable
+from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from eventlog.log import Log, OffsetGone
+from projections.database import connect, scalar, speaking
+from projections.errors import ViewMismatch, ViewUnavailable
+from projections.rows import COLUMNS
+from projections.schema import LIVE, Policies, lock_migrations, migrations, version_of
+from projections.view import Change, SightingsView, change_of
+from schemas.codec import Codec, DecodeError
+from schemas.topics import DETECTED
+
+NEXT = f"{LIVE}_next"
+OLD = f"{LIVE}_old"
+
+_BATCH = 2_000  # records a transaction
+_NEAR = 5_000  # records behind at which the live view's writer may be stopped: under a second
+_LOCK_TIMEOUT_MS = 2_000
+_LOCK_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """How far a rebuild is: offsets passed, offsets there are, records that no row could hold."""
+
+    done: int
+    total: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An hour of captured_at (UTC) in which the two views do not hold the same rows."""
+
+    hour: datetime
+    live_rows: int
+    rebuilt_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild came to. ``differences`` is None where there was nothing to compare with:
+
+    no view, one of another log or of another version, or one that is ahead of the log.
+    """
+
+    rows: int
+    refused: int
+    differences: list[Difference] | None
+
+
+def rebuild(
+    url: str,
+    log: Log,
+    codec: Codec,
+    on_progress: Callable[[Replayed], None] = lambda _: None,
+    policies: Policies = Policies(),  # noqa: B008 (frozen)
+    *,
+    swap: bool = True,
+) -> Rebuilt:
+    """Replay the log into a second schema, compare it with the live one, swap their names.
+
+    May be killed and called again: it goes on where it was. The live view is read and written
+    meanwhile; for the swap its writer waits while the last records are replayed, its readers
+    never do. The live view's position moves with the names, so the writer goes on in the new
+    one. The old view stays as schema ``alpr_old`` (a previous one goes) until ``drop_old``.
+    With ``swap`` False nothing changes but the second schema. Raises ViewUnavailable.
+    """
+    replay = _Replay(url, log, codec, on_progress, policies)
+    try:
+        with speaking(url):
+            _catch_up(replay, url, log)
+            differences = _compare(replay, url, log)
+            if swap:
+                _swap(replay, url, log, same=differences == [])
+            with closing(connect(url, LIVE if swap else NEXT)) as connection:
+                rows = scalar(connection, "SELECT count(*) FROM plate_events")
+    finally:
+        replay.close()
+    return Rebuilt(rows, replay.refused, differences)
+
+
+def drop_old(url: str) -> None:
+    """Remove the view that the last swap replaced."""
+    with speaking(url), closing(connect(url, OLD)) as connection, connection:
+        _drop(connection, OLD)
+
+
+class _Replay:
+    """The second view and how far it is."""
+
+    def __init__(
+        self,
+        url: str,
+        log: Log,
+        codec: Codec,
+        on_progress: Callable[[Replayed], None],
+        policies: Policies,
+    ) -> None:
+        self._url, self._log, self._codec = url, log, codec
+        self._on_progress, self._policies = on_progress, policies
+        self.refused = 0
+        try:
+            self._view = SightingsView(url, log.uuid, NEXT, policies)
+        except ViewMismatch:
+            self._view = self._anew()  # a rebuild of another log or another version was left here
+
+    def to(self, target: Mapping[int, int]) -> None:
+        """Replay each partition up to its offset in ``target``, and not a record further."""
+        while not self._reach(target):
+            self._view.close()
+            self._view = self._anew()
+
+    def _reach(self, target: Mapping[int, int]) -> bool:
+        """False where what is here already cannot become what the log says."""
+        positions = self._view.positions()
+        if any(position > target.get(p, 0) for p, position in positions.items()):
+            return False  # left from a live view that stood further on
+        for partition, end in target.items():
+            while (position := positions.get(partition, 0)) < end:
+                try:
+                    positions[partition] = self._step(partition, position, end)
+                except OffsetGone as gone:
+                    if position > 0:
+                        return False  # erasures of what is here may have been compacted away
+                    positions[partition] = self._skip(partition, min(gone.lowest, end))
+                done = sum(positions.get(p, 0) for p in target)
+                self._on_progress(Replayed(done, sum(target.values()), self.refused))
+        return True
+
+    def positions(self) -> dict[int, int]:
+        """The next offset of each partition of the second view."""
+        return self._view.positions()
+
+    def close(self) -> None:
+        """Release the connection; the second view stays."""
+        self._view.close()
+
+    def _anew(self) -> SightingsView:
+        with closing(connect(self._url, NEXT)) as connection, connection:
+            _drop(connection, NEXT)
+        self.refused = 0
+        return SightingsView(self._url, self._log.uuid, NEXT, self._policies)
+
+    def _skip(self, partition: int, lowest: int) -> int:
+        self._view.apply(partition, 0, [], lowest)
+        return lowest
+
+    def _step(self, partition: int, position: int, end: int) -> int:
+        entries = self._log.read(DETECTED.name, partition, position, _BATCH)
+        entries = [entry for entry in entries if entry.offset < end]
+        changes: list[Change] = []
+        for entry in entries:
+            try:
+                changes.append(change_of(entry, self._codec))
+            except DecodeError:
+                self.refused += 1  # live, the project flow puts it on alpr.dlq
+        # Offsets have gaps: where no record is left below the end, that is how far we are.
+        following = entries[-1].offset + 1 if entries else end
+        self.refused += len(self._view.apply(partition, position, changes, following))
+        return following
+
+
+def _catch_up(replay: _Replay, url: str, log: Log) -> None:
+    """Replay until few records are left, carrying over first what is erased for ever."""
+    with closing(connect(url, LIVE)) as connection:
+        with connection:
+            _carry_erased(connection)
+        while True:
+            with connection:
+                target = _target(connection, log)
+            behind = sum(target.values()) - sum(replay.positions().values())
+            replay.to(target)
+            if behind <= _NEAR:
+                return
+
+
+def _target(connection: Connection, log: Log) -> dict[int, int]:
+    """Where the live view stands, or the end of the log where there is no live view of it."""
+    ends = {p: log.end(DETECTED.name, p) for p in range(log.partitions(DETECTED.name))}
+    live = _live_positions(connection, log)
+    return ends if live is None else live
+
+
+def _live_positions(connection: Connection, log: Log) -> dict[int, int] | None:
+    if scalar(connection, "SELECT to_regclass('view_state')") is None:
+        return None
+    if scalar(connection, "SELECT log_uuid FROM view_state") != log.uuid:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT partition, next_offset FROM view_positions WHERE topic = %s", (DETECTED.name,)
+        )
+        positions = dict(cursor.fetchall())
+    # A view ahead of its log: the log was restored from an older copy, the view is worthless.
+    if any(position > log.end(DETECTED.name, p) for p, position in positions.items()):
+        return None
+    return positions
+
+
+def _compare(replay: _Replay, url: str, log: Log) -> list[Difference] | None:
+    """Hours that differ when the second view stands where a snapshot of the live one does."""
+    with (
+        closing(connect(url, LIVE)) as live,
+        closing(connect(url, NEXT)) as rebuilt,
+    ):
+        live.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
+        positions = _live_positions(live, log)
+        if positions is None or version_of(live) != migrations()[-1].version:
+            return None
+        replay.to(positions)
+        before, after = _hours(live), _hours(rebuilt)
+    return [
+        Difference(hour, before.get(hour, (0, 0))[0], after.get(hour, (0, 0))[0])
+        for hour in sorted(before.keys() | after.keys())
+        if before.get(hour) != after.get(hour)
+    ]
+
+
+def _hours(connection: Connection) -> dict[datetime, tuple[int, int]]:
+    """Rows of each hour and the sum of their hashes, which needs no order."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT date_trunc('hour', captured_at), count(*), "
+            f"sum(hashtextextended(ROW({', '.join(COLUMNS)})::text, 0)) "
+            "FROM plate_events GROUP BY 1"
+        )
+        return {hour: (rows, checksum) for hour, rows, checksum in cursor.fetchall()}
+
+
+def _swap(replay: _Replay, url: str, log: Log, same: bool) -> None:
+    with closing(connect(url, NEXT)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("ANALYZE plate_events")
+        _drop(connection, OLD)
+    for attempt in range(_LOCK_ATTEMPTS):
+        try:
+            with closing(connect(url, LIVE)) as connection, connection:
+                _swap_once(connection, replay, log, same)
+            return
+        except LockNotAvailable:
+            time.sleep(0.1 * (attempt + 1))
+    raise ViewUnavailable("the live view is being written without a pause: try again")
+
+
+def _swap_once(connection: Connection, replay: _Replay, log: Log, same: bool) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
+        lock_migrations(cursor)
+        there = scalar(connection, "SELECT to_regclass('view_positions')") is not None
+        if there:
+            # Holds up writers, who touch their position first, and no reader.
+            cursor.execute("LOCK TABLE view_positions IN EXCLUSIVE MODE")
+        replay.to(_target(connection, log))
+        if there:
+            _carry_erased(connection)
+            _carry_feed(cursor, same)
+            cursor.execute(_rename(LIVE, OLD))
+        else:
+            cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(LIVE)))
+        cursor.execute(_rename(NEXT, LIVE))
+
+
+def _carry_erased(connection: Connection) -> None:
+    """What is erased stays erased, also where the log has forgotten that it was."""
+    if scalar(connection, "SELECT to_regclass('erased_events')") is None:
+        return
+    connection.cursor().execute(
+        f"INSERT INTO {NEXT}.erased_events SELECT * FROM erased_events ON CONFLICT DO NOTHING; "
+        f"DELETE FROM {NEXT}.plate_events USING {NEXT}.erased_events AS gone "
+        "WHERE plate_events.event_id = gone.event_id"
+    )
+
+
+def _carry_feed(cursor: Cursor, same: bool) -> None:
+    """Listeners go on where they are; where the views differ they must load anew."""
+    cursor.execute(f"TRUNCATE {NEXT}.view_changes")
+    if same:
+        cursor.execute(f"INSERT INTO {NEXT}.view_changes SELECT * FROM view_changes")
+    cursor.execute(
+        f"UPDATE {NEXT}.view_state SET changes = live.changes + %s FROM view_state AS live",
+        (0 if same else 1,),
+    )
+
+
+def _rename(schema: str, name: str) -> sql.Composed:
+    return sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(
+        sql.Identifier(schema), sql.Identifier(name)
+    )
+
+
+def _drop(connection: Connection, schema: str) -> None:
+    connection.cursor().execute(
+        sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
+    )
