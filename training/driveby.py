@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +26,7 @@ BANNER = "KX51 OVR"  # the recorder's own mark, burned in: plate-like, and no pl
 CAMERA_NAME = "CAM-03 GATE2"
 LEGIBLE_PX = 12.0  # height of a character from which PP-OCR reads it, measured on these frames
 SECONDS = 31.0
-_FAR = 85.0  # metres: where a vehicle comes into the picture
+_FAR = 72.0  # metres: where a vehicle comes into the picture
 _LANES = {1: -1.55, 2: 1.55}  # metres beside the road's middle
 _COLOURS: dict[str, Colour] = {
     "white": (226, 228, 228),
@@ -159,7 +160,7 @@ class Scene:
         grains = _grains(rng, self.camera.size)
         start = start or datetime(2026, 11, 6, 16, 41, 8, tzinfo=UTC)
         cars: dict[int, Vehicle] = {}  # drawn when they come, so that the first frame comes soon
-        ground = day
+        ground, overlay = day, day[:0]
         for frame in range(self.frames):
             light = self._light(frame)
             if frame % 5 == 0:  # light falls by less than one grey level in five frames
@@ -171,7 +172,10 @@ class Scene:
                     cars[k] = self._vehicle(self.passages[k])
                 self._drive(picture, self.passages[k], cars[k], frame)
             _expose(picture, grains, rng, light)
-            _burn_in(picture, start + timedelta(seconds=frame // self.fps))
+            if frame // self.fps != (frame - 1) // self.fps:  # the clock shows whole seconds
+                now = start + timedelta(seconds=frame // self.fps)
+                overlay = _overlay(self.camera.size[0], now)
+            _burn_in(picture, overlay)
             yield picture
 
     def _light(self, frame: int) -> float:
@@ -373,25 +377,26 @@ def _add_glow(
     x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + across, w), min(y + down, h)
     if x1 <= x0 or y1 <= y0:
         return
-    u = (np.arange(x0, x1) - x) / across * 2 - 1
-    v = (np.arange(y0, y1) - y) / down * 2 - 1
-    fall = np.clip(1 - np.hypot(u[None, :], v[:, None]), 0, 1) ** 2.4 * (255 * strength)
+    soft = cv2.resize(_fall_off(), (across, down))[y0 - y : y1 - y, x0 - x : x1 - x]
+    warm = cv2.merge([cv2.convertScaleAbs(soft, alpha=strength * c) for c in (0.86, 0.95, 1.0)])
     roi = picture[y0:y1, x0:x1]
-    soft = fall.astype(np.uint8)
-    warm = cv2.merge((cv2.multiply(soft, 0.86), cv2.multiply(soft, 0.95), soft))
     cv2.add(roi, warm, dst=roi)
 
 
+@cache
+def _fall_off() -> np.ndarray:
+    """A round light from 255 in the middle to nothing at the edge."""
+    u = np.linspace(-1, 1, 192)
+    return (np.clip(1 - np.hypot(u[None, :], u[:, None]), 0, 1) ** 2.4 * 255).astype(np.uint8)
+
+
 def _grains(rng: random.Random, size: tuple[int, int]) -> list[np.ndarray]:
-    """Sensor noise with a mean of 16 and a deviation of 4, BGR, for bright light and for dim."""
+    """Sensor noise around 16, BGR, from bright light to dim: deviations in grey levels."""
     noise = np.random.default_rng(rng.getrandbits(32))
-    shape = (size[1], size[0], 1)
-    grains = []
-    for deviation in (1.2, 1.6, 2.0, 2.5, 3.0, 3.6):
-        luma = noise.normal(16, deviation, shape)
-        chroma = noise.normal(0, deviation * 0.4, (size[1], size[0], 3))
-        grains.append(np.clip(luma + chroma, 0, 255).astype(np.uint8))
-    return grains
+    shape = (size[1], size[0])
+    luma = noise.standard_normal((*shape, 1), np.float32)
+    grain = luma + 0.4 * noise.standard_normal((*shape, 3), np.float32)
+    return [cv2.convertScaleAbs(grain * d + 16) for d in (1.2, 1.6, 2.0, 2.5, 3.0, 3.6)]
 
 
 def _expose(
@@ -401,15 +406,19 @@ def _expose(
     # the same grain turned and moved by chance: fresh noise would cost more than the drawing
     moved = np.roll(grain, rng.randrange(grain.shape[0]), axis=0)[:, :: rng.choice((1, -1))]
     cv2.add(picture, moved, dst=picture)
-    cv2.subtract(picture, (16, 16, 16, 0), dst=picture)
+    cv2.subtract(picture, np.array((16.0, 16, 16, 0)), dst=picture)
 
 
-def _burn_in(picture: np.ndarray, now: datetime) -> None:
-    """The recorder's overlay: camera and clock on the left, its mark on the right."""
-    scale = picture.shape[1] / 1280
-    bar = picture[: round(34 * scale)]
-    cv2.multiply(bar, (0.45, 0.45, 0.45, 1), dst=bar)
-    left = f"{CAMERA_NAME}  {now:%Y-%m-%d %H:%M:%S}"
-    white = (240, 240, 240)
-    plates.small_print(bar, left, (220 * scale, 17 * scale), 17 * scale, white)
-    plates.small_print(bar, BANNER, (picture.shape[1] - 80 * scale, 17 * scale), 17 * scale, white)
+def _overlay(width: int, now: datetime) -> np.ndarray:
+    """The recorder's text: camera and clock on the left, its mark on the right."""
+    scale = width / 1280
+    bar = np.zeros((round(34 * scale), width, 3), np.uint8)
+    text = f"{CAMERA_NAME}  {now:%Y-%m-%d %H:%M:%S}"
+    for words, middle in ((text, 220 * scale), (BANNER, width - 80 * scale)):
+        plates.small_print(bar, words, (middle, bar.shape[0] / 2), 17 * scale, (240, 240, 240))
+    return bar
+
+
+def _burn_in(picture: np.ndarray, overlay: np.ndarray) -> None:
+    bar = picture[: len(overlay)]
+    cv2.addWeighted(bar, 0.45, overlay, 1.0, 0, dst=bar)

@@ -44,10 +44,12 @@ class Camera:
         w, h = (side * scale for side in self.size)
         u = ((np.arange(w) + 0.5) / scale - self.size[0] / 2) / self.focal
         v = ((np.arange(h) + 0.5) / scale - self.size[1] / 2) / self.focal
-        rays = np.stack([*np.meshgrid(u, v), np.ones((h, w))], axis=-1) @ self.axes()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            reach = np.where(rays[..., 1] > 1e-4, self.height / rays[..., 1], np.inf)
-            return rays[..., 0] * reach, rays[..., 2] * reach
+        axes = self.axes().astype(np.float32)
+        across, down = np.meshgrid(u.astype(np.float32), v.astype(np.float32), sparse=True)
+        x, y, z = (across * axes[0, k] + down * axes[1, k] + axes[2, k] for k in range(3))
+        with np.errstate(divide="ignore"):
+            reach = np.where(y > 1e-4, np.float32(self.height) / y, np.float32(np.inf))
+        return x * reach, z * reach
 
 
 @cache
@@ -87,7 +89,7 @@ def _ground(camera: Camera, rng: random.Random) -> np.ndarray:
     x, z = camera.ground(scale=2)
     h, w = x.shape
     flat = np.isfinite(z) & (z > 0) & (z < 900)
-    x, z = np.where(flat, x, 0).astype(np.float32), np.where(flat, z, 900).astype(np.float32)
+    x, z = np.where(flat, x, np.float32(0)), np.where(flat, z, np.float32(900))
 
     grain = noise.normal(0, 1, (1024, 1024)).astype(np.float32)
     patches = cv2.resize(noise.normal(0, 1, (64, 64)).astype(np.float32), (1024, 1024))
@@ -112,7 +114,9 @@ def _ground(camera: Camera, rng: random.Random) -> np.ndarray:
 
     walk = np.abs(x) > _ROAD
     joints = (np.mod(z, 1.2) < 0.05) | (np.mod(np.abs(x) - _ROAD, 0.9) < 0.03)
-    slabs = (142 + fine * 0.6 + broad - 24 * joints)[..., None] * np.array((0.95, 0.98, 1.0))
+    slabs = (142 + fine * 0.6 + broad - 24 * joints)[..., None] * np.array(
+        (0.95, 0.98, 1.0), np.float32
+    )
     road = np.where(walk[..., None], slabs, road)
     kerb = (np.abs(x) > _ROAD - 0.05) & (np.abs(x) < _ROAD + 0.16)
     road = np.where(kerb[..., None], (172 + fine)[..., None], road)
@@ -121,13 +125,12 @@ def _ground(camera: Camera, rng: random.Random) -> np.ndarray:
     road = np.where(grass[..., None], green, road)
 
     haze = np.clip((z - 60) / 500, 0, 0.75)[..., None]
-    road = road * (1 - haze) + np.array((196, 190, 186)) * haze
+    road = road * (1 - haze) + np.array((196, 190, 186), np.float32) * haze
     up = np.linspace(0, 1, h, dtype=np.float32)[:, None, None] * 7
-    sky = np.array((214, 182, 160)) * (1 - np.clip(up, 0, 1)) + np.array((196, 205, 222)) * np.clip(
-        up, 0, 1
-    )
-    scene = np.where(flat[..., None], road, np.broadcast_to(sky, (h, w, 3)))
-    return np.clip(scene, 0, 255).astype(np.uint8)
+    up = np.clip(up, 0, 1)
+    sky = np.array((214, 182, 160), np.float32) * (1 - up) + np.array((196, 205, 222)) * up
+    scene = np.where(flat[..., None], road, np.broadcast_to(sky.astype(np.float32), (h, w, 3)))
+    return cv2.convertScaleAbs(np.maximum(scene, 0))
 
 
 def _houses(camera: Camera, rng: random.Random, day: np.ndarray, lit: np.ndarray) -> None:
