@@ -1,0 +1,138 @@
+"""Raw reads become sightings: alpr.reads.raw → alpr.plates.detected and alpr.reads.rejected.
+
+``python -m bytewax.run dataflows.dedup -r FOLDER -s 1 -b 0`` runs it on the settings' log. What
+is decided, ``rules.dedup`` decides; here stands only what flows where.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.operators import StatefulBatchLogic
+
+from dataflows.dead_letters import dead_letter
+from dataflows.log_io import Batch, LogSink, LogSource
+from eventlog.log import Append, Entry, Log
+from rules.dedup import Deduplication
+from rules.grammar import Grammar, grammar
+from rules.settings import DedupSettings
+from schemas.codec import Codec, DecodeError
+from schemas.topics import DETECTED, DLQ, RAW, REJECTED
+
+_OUT = {"PlateEvent": DETECTED.name, "Progress": DETECTED.name, "ReadRejected": REJECTED.name}
+
+
+class Decided(NamedTuple):
+    """What a batch of raw records gave, by topic."""
+
+    detected: list[Append]
+    rejected: list[Append]
+    dead: list[Append]
+
+
+class Dedup:
+    """Decodes, folds and encodes the records of one partition; its state is a plain dict."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        settings: DedupSettings,
+        plates: Grammar,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        self._codec = codec
+        self._settings = settings
+        self._plates = plates
+        self._state = state
+        self._fold: Deduplication | None = None
+        self._encoders = {name: codec.encoder(topic, name) for name, topic in _OUT.items()}
+
+    def batch(self, entries: Sequence[Entry]) -> Decided:
+        """Fold the records in order; one that cannot be processed goes to the dead letters."""
+        decided = Decided([], [], [])
+        if self._fold is None and entries:
+            self._fold = Deduplication(
+                entries[0].partition, self._settings, self._plates, self._state
+            )
+        for entry in entries:
+            assert self._fold is not None
+            try:
+                self._one(self._fold, entry, decided)
+            except DecodeError as error:
+                decided.dead.append(
+                    dead_letter(self._codec, entry, "decode", error.reason, error.detail)
+                )
+            except Exception as error:  # a poisoned record must not stop all that follow it
+                detail = f"{type(error).__name__}: {error}"
+                decided.dead.append(dead_letter(self._codec, entry, "dedup", "poison", detail))
+        return decided
+
+    def snapshot(self) -> dict[str, Any]:
+        """The fold's state, independent of what happens next."""
+        assert self._fold is not None, "a snapshot follows a batch"
+        return self._fold.snapshot()
+
+    def _one(self, fold: Deduplication, entry: Entry, decided: Decided) -> None:
+        if entry.value is None:
+            raise DecodeError("unreadable", "a raw record without a value")
+        name, record = self._codec.decode(entry.value)
+        if name not in RAW.records:
+            raise DecodeError("schema", f"a {name} does not belong on {RAW.name}")
+        for out in fold.fold(name, record, entry.offset, entry.appended_at):
+            value = self._encoders[out.name](out.record)
+            append = Append(out.key.encode(), value, entry.headers)
+            (decided.rejected if out.name == "ReadRejected" else decided.detected).append(append)
+
+
+class _DedupLogic(StatefulBatchLogic["Batch", "Decided", "dict[str, Any]"]):
+    def __init__(self, dedup: Dedup) -> None:
+        self._dedup = dedup
+
+    def on_batch(self, values: list[Batch]) -> tuple[list[Decided], bool]:
+        return [self._dedup.batch(batch.entries) for batch in values], False
+
+    def snapshot(self) -> dict[str, Any]:
+        return self._dedup.snapshot()
+
+
+def dedup_flow(
+    log: Log,
+    codec: Codec,
+    settings: DedupSettings,
+    plates: Grammar,
+    partitions: Sequence[int],
+) -> Dataflow:
+    """The dataflow over some partitions of one log; several may run over disjoint ones."""
+
+    def logic(state: dict[str, Any] | None) -> _DedupLogic:
+        return _DedupLogic(Dedup(codec, settings, plates, state))
+
+    flow = Dataflow("dedup")
+    raw = op.input("raw", flow, LogSource(log, RAW.name, partitions))
+    decided = op.stateful_batch("dedup", raw, logic)
+    detected = op.map_value("detected", decided, lambda batch: batch.detected)
+    rejected = op.map_value("rejected", decided, lambda batch: batch.rejected)
+    dead = op.map_value("dead", decided, lambda batch: batch.dead)
+    op.output("to_rejected", rejected, LogSink(log, REJECTED.name, partitions))
+    op.output("to_dlq", dead, LogSink(log, DLQ.name, partitions))
+    op.output("to_detected", detected, LogSink(log, DETECTED.name, partitions))
+    return flow
+
+
+def flow() -> Dataflow:
+    """The dataflow on the settings' log, for ``python -m bytewax.run dataflows.dedup``."""
+    from alpr import wiring
+    from alpr.settings import load
+
+    settings = load(os.environ)
+    plates = grammar()
+    plates.check(settings.dedup.country)
+    return dedup_flow(
+        wiring.open_log(settings),
+        wiring.open_codec(settings),
+        settings.dedup,
+        plates,
+        settings.own_partitions,
+    )

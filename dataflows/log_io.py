@@ -1,0 +1,148 @@
+"""The log as Bytewax's source and sink: batches of one partition in, batches out."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from eventlog.log import Append, Entry, Log, LogMismatch, OffsetGone
+
+BATCH = 500
+"""Records read at once: enough to amortise a read, little enough to be out within a second."""
+IDLE = (timedelta(milliseconds=5), timedelta(milliseconds=25))
+"""How soon to look again when there was nothing: at first, and after a second without."""
+_PATIENCE = 200
+
+
+class Position(NamedTuple):
+    """Where a reader stands: the log it reads and the next offset."""
+
+    log: str
+    offset: int
+
+
+class Batch(NamedTuple):
+    """Consecutive records of one partition, and the offsets before and after them."""
+
+    start: int
+    entries: list[Entry]
+    end: int
+
+
+def part_name(partition: int) -> str:
+    """Bytewax's name of a partition; sorts as the number does."""
+    return f"{partition:04d}"
+
+
+class _Reader(StatefulSourcePartition["tuple[str, Batch]", "tuple[str, int]"]):
+    """Reads one partition from a position on, never waiting."""
+
+    def __init__(self, log: Log, topic: str, partition: int, position: Position) -> None:
+        if position.log != log.uuid:
+            raise LogMismatch(
+                f"the stored position of {topic}, partition {partition}, is of log {position.log},"
+                f" this is log {log.uuid}: give the flow an empty recovery folder"
+            )
+        self._log = log
+        self._topic = topic
+        self._partition = partition
+        self._offset = position.offset
+        self._idle = 0
+
+    def next_batch(self) -> list[tuple[str, Batch]]:
+        try:
+            entries = self._log.read(self._topic, self._partition, self._offset, BATCH)
+        except OffsetGone as gone:
+            if self._offset == 0:  # never read: begin with what is there
+                self._offset = gone.lowest
+                return []
+            raise OffsetGone(self._topic, self._partition, self._offset, gone.lowest) from gone
+        if not entries:
+            self._idle = min(self._idle + 1, _PATIENCE)
+            return []
+        self._idle = 0
+        start, self._offset = self._offset, entries[-1].offset + 1
+        return [(part_name(self._partition), Batch(start, entries, self._offset))]
+
+    def next_awake(self) -> datetime | None:
+        if not self._idle:
+            return None
+        return datetime.now(UTC) + IDLE[self._idle >= _PATIENCE]
+
+    def snapshot(self) -> tuple[str, int]:
+        return self._log.uuid, self._offset
+
+
+class LogSource(FixedPartitionedSource["tuple[str, Batch]", "tuple[str, int]"]):
+    """Batches of a topic's partitions, keyed by ``part_name``.
+
+    Starts where Bytewax's recovery store says, else at ``starts`` (next offset by partition),
+    else at the beginning. An offset that retention has dropped raises OffsetGone rather than
+    being skipped, unless nothing was ever read.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        partitions: Sequence[int],
+        starts: Mapping[int, int] | None = None,
+    ) -> None:
+        self._log = log
+        self._topic = topic
+        self._partitions = {part_name(partition): partition for partition in partitions}
+        self._starts = starts or {}
+
+    def list_parts(self) -> list[str]:
+        """One part for each partition."""
+        return list(self._partitions)
+
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: tuple[str, int] | None
+    ) -> _Reader:
+        """The reader of one partition."""
+        partition = self._partitions[for_part]
+        if resume_state is not None:
+            position = Position(*resume_state)
+        else:
+            position = Position(self._log.uuid, self._starts.get(partition, 0))
+        return _Reader(self._log, self._topic, partition, position)
+
+
+class _Writer(StatefulSinkPartition["Sequence[Append]", None]):
+    def __init__(self, log: Log, topic: str, partition: int) -> None:
+        self._log = log
+        self._topic = topic
+        self._partition = partition
+
+    def write_batch(self, values: list[Sequence[Append]]) -> None:
+        records = [record for batch in values for record in batch]
+        if records:
+            self._log.append(self._topic, self._partition, records)
+
+    def snapshot(self) -> None:
+        """Nothing is pending: an append that returned is durable."""
+
+
+class LogSink(FixedPartitionedSink["Sequence[Append]", None]):
+    """Appends sequences of records to the partition of a topic that their key names."""
+
+    def __init__(self, log: Log, topic: str, partitions: Sequence[int]) -> None:
+        self._log = log
+        self._topic = topic
+        self._partitions = {part_name(partition): partition for partition in partitions}
+        self._index = {name: index for index, name in enumerate(sorted(self._partitions))}
+
+    def list_parts(self) -> list[str]:
+        """One part for each partition."""
+        return sorted(self._partitions)
+
+    def part_fn(self, item_key: str) -> int:
+        """The place of a partition's name in ``list_parts``."""
+        return self._index[item_key]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Writer:
+        """The writer of one partition."""
+        return _Writer(self._log, self._topic, self._partitions[for_part])

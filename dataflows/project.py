@@ -1,0 +1,116 @@
+"""Sightings become rows: alpr.plates.detected → the read model in PostgreSQL.
+
+``python -m bytewax.run dataflows.project`` runs it on the settings' log and database. It takes
+no recovery store: it starts where its view stands, since rows and position are written together.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from dataflows.dead_letters import dead_letter
+from dataflows.log_io import Batch, LogSource, part_name
+from eventlog.log import Append, Entry, Log
+from projections.view import SightingsView, change_of
+from schemas.codec import Codec, DecodeError
+from schemas.topics import DETECTED, DLQ
+
+
+class Projection:
+    """Applies batches of one partition to the view, and keeps what does not fit as dead letters."""
+
+    def __init__(self, log: Log, codec: Codec, view: SightingsView, partition: int) -> None:
+        self._log = log
+        self._codec = codec
+        self._view = view
+        self._partition = partition
+
+    def apply(self, batch: Batch) -> None:
+        """Write a batch's rows and position in one transaction.
+
+        A refused record is on alpr.dlq before or after a crash, never lost: dead letters are
+        appended first where they are known, and a repeat has the same coordinates.
+        """
+        dead: list[Append] = []
+        changes: list[Any] = []
+        entries: list[Entry] = []
+        for entry in batch.entries:
+            try:
+                changes.append(change_of(entry, self._codec))
+                entries.append(entry)
+            except DecodeError as error:
+                dead.append(dead_letter(self._codec, entry, "decode", error.reason, error.detail))
+        if dead:
+            self._log.append(DLQ.name, self._partition, dead)
+        refused = self._view.apply(self._partition, batch.start, changes, batch.end)
+        if refused:
+            letters = [
+                dead_letter(self._codec, entries[r.index], "project", "refused", r.reason)
+                for r in refused
+            ]
+            self._log.append(DLQ.name, self._partition, letters)
+
+
+class _Rows(StatefulSinkPartition["Batch", None]):
+    def __init__(self, projection: Projection) -> None:
+        self._projection = projection
+
+    def write_batch(self, values: list[Batch]) -> None:
+        for batch in values:
+            self._projection.apply(batch)
+
+    def snapshot(self) -> None:
+        """The view keeps the position; nothing is pending."""
+
+
+class ViewSink(FixedPartitionedSink["Batch", None]):
+    """Writes batches to the view, one transaction each."""
+
+    def __init__(
+        self, log: Log, codec: Codec, view: SightingsView, partitions: Sequence[int]
+    ) -> None:
+        self._projections = {
+            part_name(partition): Projection(log, codec, view, partition)
+            for partition in partitions
+        }
+        self._index = {name: index for index, name in enumerate(sorted(self._projections))}
+
+    def list_parts(self) -> list[str]:
+        """One part for each partition."""
+        return sorted(self._projections)
+
+    def part_fn(self, item_key: str) -> int:
+        """The place of a partition's name in ``list_parts``."""
+        return self._index[item_key]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Rows:
+        """The writer of one partition."""
+        return _Rows(self._projections[for_part])
+
+
+def project_flow(
+    log: Log, codec: Codec, view: SightingsView, partitions: Sequence[int]
+) -> Dataflow:
+    """The dataflow over some partitions of one log; it ends with an error when the view cannot
+    be written, and starts again where the view stands.
+    """
+    flow = Dataflow("project")
+    source = LogSource(log, DETECTED.name, partitions, starts=view.positions())
+    detected = op.input("detected", flow, source)
+    op.output("to_view", detected, ViewSink(log, codec, view, partitions))
+    return flow
+
+
+def flow() -> Dataflow:
+    """The dataflow on the settings, for ``python -m bytewax.run dataflows.project``."""
+    from alpr import wiring
+    from alpr.settings import load
+
+    settings = load(os.environ)
+    log = wiring.open_log(settings)
+    view = wiring.open_view(wiring.open_database(settings), log.uuid)
+    return project_flow(log, wiring.open_codec(settings), view, settings.own_partitions)
