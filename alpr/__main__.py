@@ -1,0 +1,7 @@
+"""``python -m alpr``."""
+
+import sys
+
+from alpr.cli import main
+
+sys.exit(main())
