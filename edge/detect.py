@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import rapidocr
 
-from edge.geometry import Quad, Region, box_of
+from edge.geometry import Quad, Region, box_of, size_of
 from edge.lines import plates_of
 from edge.text import TextFinder, TextLine
 
@@ -23,14 +23,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What may be a plate: its corners, the lines of text in it from the top, a score of 0 to 1.
+    """What may be a plate: its corners, a score of 0 to 1, the lines of text in it from the top.
 
-    A detector that knows nothing of lines gives the plate's corners as the only one.
+    A detector that knows nothing of lines gives none.
     """
 
     quad: Quad
     score: float
-    lines: tuple[Quad, ...]
+    lines: tuple[Quad, ...] = ()
 
     @property
     def box(self) -> np.ndarray:
@@ -82,12 +82,10 @@ class TextPlateDetector:
             offset = np.array([left, top], np.float32)
             for line in self._finder.find(image[top:bottom, left:right], look.scale):
                 moved = TextLine(line.quad + offset, line.score)
-                if not _cut(box_of(moved.quad), look.region, width, height):
+                if not _cut(moved.quad, look.region, width, height):
                     lines.append(moved)
         lines = _distinct(lines)
-        return [
-            Detection(plate.quad, plate.score, plate.lines) for plate in plates_of(image, lines)
-        ]
+        return [Detection(plate.quad, plate.score, plate.lines) for plate in plates_of(lines)]
 
 
 def _distinct(lines: Sequence[TextLine]) -> list[TextLine]:
@@ -118,12 +116,17 @@ def _version() -> str:
     return version("rapidocr")
 
 
-def _cut(box: np.ndarray, region: Region, width: int, height: int) -> bool:
-    """Whether a box reaches an edge of the region that is not also the picture's."""
+def _cut(quad: Quad, region: Region, width: int, height: int) -> bool:
+    """Whether a line comes so near to an edge of the region that it may go on beyond it.
+
+    The picture's own edges do not count.
+    """
     left, top, right, bottom = region
+    box = box_of(quad)
+    near = 0.5 * size_of(quad)[1]
     return bool(
-        (left > 0 and box[0] <= left + 1)
+        (left > 0 and box[0] <= left + near)
         or (top > 0 and box[1] <= top + 1)
-        or (right < width and box[2] >= right - 1)
+        or (right < width and box[2] >= right - near)
         or (bottom < height and box[3] >= bottom - 1)
     )

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from edge.geometry import Quad, box_of, enclosing, rectified, size_of
+from edge.geometry import Quad, box_of, enclosing, size_of
 from edge.text import TextLine
 
 _LOWEST = 7.0  # pixels of a line's height, below which nobody can read it
@@ -27,7 +26,7 @@ class PlateShape:
     lines: tuple[Quad, ...]
 
 
-def plates_of(image: np.ndarray, found: Sequence[TextLine]) -> list[PlateShape]:
+def plates_of(found: Sequence[TextLine]) -> list[PlateShape]:
     """The plates among lines of text, from left to right."""
     legible = [line for line in found if _legible(line.quad)]
     joined = [
@@ -42,46 +41,19 @@ def plates_of(image: np.ndarray, found: Sequence[TextLine]) -> list[PlateShape]:
     for group in _groups(single, _below):
         lines = sorted(group, key=lambda line: float(line.quad[:, 1].mean()))
         if len(lines) == 2:
-            shapes.append(_shape(image, lines))
+            shapes.append(_shape(lines))
         else:
-            shapes += [_shape(image, [line]) for line in lines]
+            shapes += [_shape([line]) for line in lines]
     shapes = [shape for shape in shapes if _aspect(shape.quad) >= _SLIMMEST or len(shape.lines) > 1]
     return sorted(shapes, key=lambda shape: (float(shape.quad[0, 0]), float(shape.quad[0, 1])))
 
 
-def _shape(image: np.ndarray, lines: Sequence[TextLine]) -> PlateShape:
+def _shape(lines: Sequence[TextLine]) -> PlateShape:
     quads = [line.quad for line in lines]
     quad = quads[0] if len(quads) == 1 else enclosing(quads)
     mean = float(np.mean([line.score for line in lines]))
     score = min(1.0, max(0.0, (mean - _DOUBTFUL) / (_SURE - _DOUBTFUL)))
     return PlateShape(quad, score, tuple(quads))
-
-
-def painted(image: np.ndarray, quad: Quad) -> bool:
-    """Whether light letters stand on a dark ground that goes on beyond them on every side.
-
-    Fleet numbers and names on the side of a lorry do; a plate has an edge, and most plates are
-    dark on light. A dark plate on a dark car is told by its border or its rim.
-    """
-    _, height = size_of(quad)
-    crop = rectified(image, quad, margin=0.8)
-    gray = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
-    pad = round(0.8 * height)
-    inner = gray[pad:-pad, pad:-pad]
-    if pad < 4 or inner.size == 0:
-        return False
-    threshold, mask = cv2.threshold(inner, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    light = mask > 0
-    if light.mean() >= 0.5 or not light.any():
-        return False  # most of a plate's face is its ground: light here
-    contrast = float(inner[light].mean() - inner[~light].mean())
-    above, below = gray[: pad // 2], gray[-(pad // 2) :]
-    near = gray[pad // 2 : -(pad // 2), pad // 2 : -(pad // 2)]
-    rim = np.concatenate([near[: pad // 3].max(axis=0), near[-(pad // 3) :].max(axis=0)])
-    framed = float((rim > threshold).mean()) > 0.5
-    ground = float(inner[~light].mean())
-    same = all(abs(float(part.mean()) - ground) < 0.4 * contrast for part in (above, below))
-    return same and not framed
 
 
 def _legible(quad: Quad) -> bool:
@@ -116,6 +88,8 @@ def _below(first: TextLine, second: TextLine) -> bool:
     if max(width_a / height_a, width_b / height_b) > _STACKED:
         return False
     if max(height_a, height_b) > 1.7 * min(height_a, height_b):
+        return False
+    if max(width_a, width_b) > 2.0 * min(width_a, width_b):
         return False
     a, b = box_of(upper), box_of(lower)
     overlap = min(a[2], b[2]) - max(a[0], b[0])

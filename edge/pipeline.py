@@ -11,8 +11,8 @@ from edge.capture import Frame
 from edge.detect import Detection, Look, PlateDetector
 from edge.geometry import clipped, rectified
 from edge.motion import Attention, AttentionSettings
-from edge.recognise import PlateRecogniser, Reading
-from edge.shots import NO_IMAGES, keep_evidence, quality_of
+from edge.recognise import PlateRecogniser, Reading, split_lines
+from edge.shots import NO_IMAGES, keep_evidence, quality_of, rim_of
 from edge.throttle import ReadingSettings, TrackReadings
 from edge.track import ByteTracker, Track, TrackingSettings, TrackState
 from images.store import ImageStore
@@ -34,6 +34,16 @@ class PipelineSettings:
     reading: ReadingSettings = field(default_factory=ReadingSettings)
     skip_frames: int = 0
     no_ocr: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A plate to be read now: the crops of its lines and how good they are."""
+
+    track: Track
+    detection: Detection
+    crops: list[np.ndarray]
+    quality: float
 
 
 class CameraPipeline:
@@ -107,39 +117,48 @@ class CameraPipeline:
                 self._readings.pop(track.track_id, None)
         if self._settings.no_ocr:
             return []
-        due: list[tuple[Track, Detection, list[np.ndarray], float]] = []
+        due: list[_Due] = []
         for track in tracks:
-            if track.detection is None:
-                continue
-            margin = self._settings.reading.margin
-            crops = [rectified(frame.image, line, margin) for line in track.detection.lines]
-            quality = min(quality_of(crop) for crop in crops)
-            known = self._readings.setdefault(track.track_id, TrackReadings())
-            box = track.detection.box
-            if known.due(quality, box, frame.captured_at_us, self._settings.reading):
-                due.append((track, track.detection, crops, quality))
-        if not due:
-            return []
-        readings = self._recogniser.recognise([crops for _, _, crops, _ in due])
+            if track.detection is not None:
+                candidate = self._due(frame, track, track.detection)
+                due += [] if candidate is None else [candidate]
+        readings = self._recogniser.recognise([one.crops for one in due]) if due else []
         reads: list[PlateRead] = []
-        for (track, detection, _, quality), reading in zip(due, readings, strict=True):
+        for one, reading in zip(due, readings, strict=True):
             plate = maybe_plate(reading)
-            self._readings[track.track_id].add(
-                plain(reading.text) if plate else "",
-                reading.confidence,
-                quality,
-                detection.box,
-                frame.captured_at_us,
-                self._settings.reading,
-            )
+            self._note(frame, one, plain(reading.text) if plate else "", reading.confidence)
             if plate:
-                reads.append(self._read(frame, track, detection, reading, quality))
+                reads.append(self._read(frame, one, reading))
         return sorted(reads, key=lambda read: (read["box"]["x"], read["track_id"]))
 
-    def _read(
-        self, frame: Frame, track: Track, detection: Detection, reading: Reading, quality: float
-    ) -> PlateRead:
-        camera = self._camera
+    def _due(self, frame: Frame, track: Track, detection: Detection) -> _Due | None:
+        """What is to be read of a track in this frame, if anything is."""
+        reading = self._settings.reading
+        lines = detection.lines or (detection.quad,)
+        crops = [rectified(frame.image, line, reading.margin) for line in lines]
+        crops = crops if detection.lines else split_lines(crops[0])
+        quality = min(quality_of(crop) for crop in crops)
+        known = self._readings.setdefault(track.track_id, TrackReadings())
+        if not known.due(quality, detection.box, frame.captured_at_us, reading):
+            return None
+        due = _Due(track, detection, crops, quality)
+        if detection.lines and rim_of(frame.image, detection.quad) < reading.rim:
+            self._note(frame, due, "", 0.0)
+            return None
+        return due
+
+    def _note(self, frame: Frame, due: _Due, text: str, confidence: float) -> None:
+        self._readings[due.track.track_id].add(
+            text,
+            confidence,
+            due.quality,
+            due.detection.box,
+            frame.captured_at_us,
+            self._settings.reading,
+        )
+
+    def _read(self, frame: Frame, due: _Due, reading: Reading) -> PlateRead:
+        camera, track, detection = self._camera, due.track, due.detection
         height, width = frame.image.shape[:2]
         left, top, right, bottom = clipped(detection.box, width, height)
         name = f"{camera.id}/{self._session}/{track.track_id}/{frame.number}"
@@ -172,7 +191,7 @@ class CameraPipeline:
             "frame_height": height,
             "vehicle": None,
             "direction": track.direction or camera.direction,
-            "quality": quality,
+            "quality": due.quality,
             "images": images,
             "node": self._node,
             "reader": self._reader,

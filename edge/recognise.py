@@ -71,12 +71,11 @@ class TextRecogniser:
         return f"PP-OCRv6-rec-small/rapidocr-{version('rapidocr')}"
 
     def recognise(self, plates: Sequence[Sequence[np.ndarray]]) -> list[Reading]:
-        """See PlateRecogniser. A single picture of two lines is split where its ink is thinnest."""
-        split = [_lines(plate) for plate in plates]
-        readings = self._read([line for lines in split for line in lines])
+        """See PlateRecogniser."""
+        readings = self._read([line for lines in plates for line in lines])
         result: list[Reading] = []
         start = 0
-        for lines in split:
+        for lines in plates:
             result.append(_stacked(readings[start : start + len(lines)]))
             start += len(lines)
         return result
@@ -99,12 +98,13 @@ def _batch(lines: Sequence[np.ndarray]) -> np.ndarray:
     widths = [max(8, round(_HEIGHT * line.shape[1] / line.shape[0])) for line in lines]
     batch = np.zeros((len(lines), 3, _HEIGHT, max(_NARROWEST, *widths)), np.float32)
     for row, line, width in zip(batch, lines, widths, strict=True):
-        sized = cv2.resize(line, (width, _HEIGHT), interpolation=cv2.INTER_LINEAR)
+        how = cv2.INTER_CUBIC if line.shape[0] < _HEIGHT else cv2.INTER_AREA
+        sized = cv2.resize(line, (width, _HEIGHT), interpolation=how)
         row[:, :, :width] = sized.transpose(2, 0, 1) / 127.5 - 1.0
     return batch
 
 
-def _decoded(scores: np.ndarray, signs: Sequence[str]) -> Reading:
+def _decoded(scores: np.ndarray, signs: list[str]) -> Reading:
     """Best path: a sign for each run of equal columns, as sure as the run's best step."""
     best = scores.argmax(axis=1)
     steps: list[int] = []
@@ -122,7 +122,7 @@ def _decoded(scores: np.ndarray, signs: Sequence[str]) -> Reading:
         steps.pop()
     if not steps:
         return Reading("", 0.0, ())
-    text = "".join(signs[best[step] - 1] for step in steps)
+    text = "".join([signs[best[step] - 1] for step in steps])
     sure = [min(1.0, float(scores[step, best[step]])) for step in steps]
     confidence = float(np.mean(sure))
     others: list[tuple[str, float]] = []
@@ -167,17 +167,14 @@ def _stacked(lines: Sequence[Reading]) -> Reading:
     )
 
 
-def _lines(plate: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-    """A plate's lines; one picture of a nearly square plate is cut between its two."""
-    if len(plate) != 1 or plate[0].shape[1] >= _TWO_LINES * plate[0].shape[0]:
-        return plate
-    picture = plate[0]
-    height = picture.shape[0]
-    gray = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    ink = np.abs(np.diff(gray, axis=1)).mean(axis=1)
+def split_lines(plate: np.ndarray) -> list[np.ndarray]:
+    """The lines of a plate's picture: a nearly square one is cut where its ink is thinnest."""
+    height, width = plate.shape[:2]
     third = height // 3
-    if third < 6:
-        return plate
+    if width >= _TWO_LINES * height or third < 6:
+        return [plate]
+    gray = cv2.cvtColor(plate, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    ink = np.abs(np.diff(gray, axis=1)).mean(axis=1)
     middle = np.convolve(ink, np.ones(3) / 3, mode="same")[third : 2 * third]
     cut = third + int(middle.argmin())
-    return [picture[:cut], picture[cut:]]
+    return [plate[:cut], plate[cut:]]

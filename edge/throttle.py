@@ -14,7 +14,8 @@ class ReadingSettings:
     height; of a standing plate ``attempts`` crops are read. A track whose readings were all no
     plates is given up after ``attempts``, until a crop is better. ``refresh_us`` after its last
     reading a track in sight is read again, so that a parked car is known to be still there.
-    ``margin`` is what a crop shows around a line, in its height.
+    ``margin`` is what a crop shows around a line, in its height. Text whose ``rim`` (see
+    edge.shots) is below is painted on something and no plate; 0 reads it too.
     """
 
     agree: int = 4
@@ -24,6 +25,7 @@ class ReadingSettings:
     attempts: int = 3
     refresh_us: int = 60_000_000
     margin: float = 0.05
+    rim: float = 0.4
 
 
 @dataclass(slots=True)

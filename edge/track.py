@@ -204,8 +204,9 @@ def _costs(tracks: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def _inside(box: np.ndarray, regions: Sequence[Region]) -> bool:
-    x, y = (box[:2] + box[2:]) / 2
-    return any(left <= x < right and top <= y < bottom for left, top, right, bottom in regions)
+    """Whether one region shows all of a box: a look that cuts it proves nothing."""
+    left, top, right, bottom = box
+    return any(a <= left and b <= top and c >= right and d >= bottom for a, b, c, d in regions)
 
 
 def _measured(box: np.ndarray) -> np.ndarray:
