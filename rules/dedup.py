@@ -4,7 +4,7 @@ Nothing here knows a clock, a batch or a database. What comes out depends on the
 their order alone; so it may be run again, from any snapshot, and says the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -14,7 +14,7 @@ from rapidfuzz.distance import Indel, Levenshtein
 from rules.grammar import Grammar
 from rules.settings import DedupSettings
 from rules.sighting import SECOND, Sighting, overlap
-from rules.similarity import fold, similarity, similarity_of_folded
+from rules.similarity import fold, similarity, similarity_of_folded, single_difference
 from rules.text import normalise_read
 from rules.validation import refusal
 from rules.version import rules_version
@@ -280,7 +280,7 @@ class Deduplication:
         if wrong is not None:
             yield self._refuse(read, offset, *wrong)
             return
-        sighting, rival = self._assign(group, read, text)
+        sighting, rival = self._assign(group, read, text, confidences)
         if sighting is None:
             sighting = Sighting.opened_by(read, offset, appended_at, scope, group.opened)
             group.opened += 1
@@ -292,7 +292,7 @@ class Deduplication:
         group.by_track[read["track_id"]] = sighting.event_id
         self._touched.add(sighting.event_id)
         if rival is not None:
-            yield from self._merge(group, sighting, rival, offset)
+            yield from self._merge(group, sighting, rival, read["track_id"], offset)
             sighting = group.sightings.get(sighting.event_id)
             if sighting is None:
                 return
@@ -306,7 +306,7 @@ class Deduplication:
     # Assignment
 
     def _assign(
-        self, group: Group, read: PlateRead, text: str
+        self, group: Group, read: PlateRead, text: str, confidences: Sequence[int]
     ) -> tuple[Sighting | None, Sighting | None]:
         """The open sighting a read belongs to, and one of the same track that it contradicts.
 
@@ -337,6 +337,8 @@ class Deduplication:
                 if sighting.frame_text != text:
                     continue
             likeness = self._likeness(sighting, read, text, folded, sighting is bound)
+            if not likeness and self._near(sighting, captured):
+                likeness = self._likeness_but_for_doubt(sighting, text, folded, confidences)
             rank = (likeness, sighting.last_seen, sighting.event_id)
             if likeness > 0 and (best is None or rank > best_rank):
                 best, best_rank = sighting, rank
@@ -348,7 +350,8 @@ class Deduplication:
         if not group.sightings:
             return []
         # The longer of two texts so alike is at most two characters longer than this one.
-        budget = int((1 - self._settings.similarity) * (len(folded) + 2) + 1e-9)
+        # A doubtful character costs a deletion and an insertion, 2.
+        budget = max(2, int((1 - self._settings.similarity) * (len(folded) + 2) + 1e-9))
         near = process.extract(
             folded, group.folded, scorer=Indel.distance, score_cutoff=budget, limit=None
         )
@@ -367,20 +370,53 @@ class Deduplication:
                 read["confidence"] >= settings.confident
                 and sighting.confidence >= settings.confident
             )
-            if likeness >= settings.track_similarity or not confident:
-                return max(likeness, 0.01) + TRACK_BONUS
-            return 0.0
+            # Below 0 there are more differences than half the characters: another plate.
+            least = settings.track_similarity if confident else 0.0
+            return likeness + TRACK_BONUS if likeness >= least else 0.0
         return similarity_of_folded(
             sighting.text, sighting.folded, text, folded, settings.similarity
         )
 
+    def _near(self, sighting: Sighting, captured: int) -> bool:
+        reach = self._settings.doubt_s * SECOND
+        return sighting.first_seen - reach <= captured <= sighting.last_seen + reach
+
+    def _likeness_but_for_doubt(
+        self, sighting: Sighting, text: str, folded: str, confidences: Sequence[int]
+    ) -> float:
+        """Likeness of texts that differ in one character of which a reader was in doubt."""
+        place = single_difference(sighting.folded, folded)
+        if place is None:
+            return 0.0
+        if not (
+            self._doubtful(confidences, place)
+            or self._doubtful(sighting.ballot.confidences(sighting.text), place)
+        ):
+            return 0.0
+        return self._settings.similarity
+
+    def _doubtful(self, confidences: Sequence[int], place: int) -> bool:
+        """Whether a character's confidence is low, and lower than that of all its neighbours."""
+        if len(confidences) <= place:
+            return False
+        others = [c for index, c in enumerate(confidences) if index != place]
+        doubt = 1000 * self._settings.doubtful
+        return confidences[place] < doubt and confidences[place] + 100 <= min(others, default=0)
+
     # The end of a sighting
 
-    def _merge(self, group: Group, one: Sighting, rival: Sighting, offset: int) -> Iterator[Output]:
-        """Join two sightings that a track ties together, unless they are different plates."""
-        if similarity(one.text, rival.text) < self._settings.track_similarity or _differ(
-            one.folded, rival.folded
-        ):
+    def _merge(
+        self, group: Group, one: Sighting, rival: Sighting, track_id: str, offset: int
+    ) -> Iterator[Output]:
+        """Join two sightings that a track ties together, unless they are different plates.
+
+        They are the same if they differ by length or confusions alone, or if all that the rival
+        has is this track, of which as many reads say otherwise.
+        """
+        if similarity(one.text, rival.text) < self._settings.track_similarity:
+            return
+        outvoted = rival.tracks == 1 and one.ballot.on_track(track_id) >= rival.reads
+        if _differ(one.folded, rival.folded) and not outvoted:
             return
         keep, gone = sorted((one, rival), key=lambda s: (-s.reads, s.first_seen, s.event_id))
         keep.absorb(gone, self._grammar)

@@ -26,6 +26,10 @@ class DedupSettings:
     """Least similarity of two confident reads of one track that are still one plate."""
     confident: float = 0.90
     """From here on a read is taken at its word."""
+    doubtful: float = 0.80
+    """Below this, and clearly below its neighbours, a character may be another."""
+    doubt_s: float = 15.0
+    """How close in time a text must be to be the same but for a doubtful character."""
     confirm_reads: int = 2
     """Reads that agree with the vote, in different frames, to confirm a sighting."""
     confirm_confidence: float = 0.97
@@ -49,7 +53,7 @@ class DedupSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("min_confidence", "similarity", "track_similarity", "confident"):
+        for name in ("min_confidence", "similarity", "track_similarity", "confident", "doubtful"):
             self._between(name, 0.0, 1.0)
         self._between("confirm_confidence", 0.0, 1.0)
         self._between("min_length", 1, 20)
@@ -58,6 +62,7 @@ class DedupSettings:
         self._between("window_s", 1, 86_400)
         self._between("lateness_s", 0, 3_600)
         self._between("clock_ahead_s", 1, 86_400)
+        self._between("doubt_s", 0, 3_600)
         self._between("silence_s", 2, 86_400)
         self._between("refresh_s", 1, 86_400)
         self._between("picture_gain", 1, 100)

@@ -59,6 +59,14 @@ def similarity(a: str, b: str) -> float:
     return 1.0 - cost(a, b) / (10 * longest) if longest else 1.0
 
 
+def single_difference(folded_a: str, folded_b: str) -> int | None:
+    """The one place where two folded texts of equal length differ; None if it is not just one."""
+    if len(folded_a) != len(folded_b):
+        return None
+    places = [i for i, (a, b) in enumerate(zip(folded_a, folded_b, strict=True)) if a != b]
+    return places[0] if len(places) == 1 else None
+
+
 def similarity_of_folded(a: str, folded_a: str, b: str, folded_b: str, least: float) -> float:
     """``similarity(a, b)`` where it is at least ``least``, else 0; quick for strangers.
 

@@ -82,6 +82,18 @@ class Ballot:
                 counts[text] = counts.get(text, 0) + sums[_READS] // 1000
         return counts
 
+    def confidences(self, text: str) -> tuple[int, ...]:
+        """Mean confidence of each character over the reads that say ``text``, per mille."""
+        found = [texts[text] for texts in self.tracks.values() if text in texts]
+        if text in self.settled:
+            found.append(self.settled[text])
+        total = [sum(column) for column in zip(*found, strict=True)]
+        return tuple(1000 * weight // total[_READS] for weight in total[:_MEANS])
+
+    def on_track(self, track_id: str) -> int:
+        """How many reads of one track have been counted, if it is still told apart."""
+        return sum(sums[_READS] for sums in self.tracks.get(track_id, {}).values()) // 1000
+
     def only_text(self) -> str | None:
         """The text that all reads agree on, if they do."""
         if len(self.tracks) == 1 and not self.settled:
