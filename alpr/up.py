@@ -1,0 +1,328 @@
+"""``alpr up``: the whole system on one machine, as supervised processes."""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from alpr.errors import AlprError, Busy
+from alpr.logs import Printer, Say
+from alpr.settings import EMBEDDED, Settings
+from alpr.supervise import OWN_NAME, Patience, Program, Supervisor
+from alpr.wiring import Database, open_codec, open_database, open_log
+from eventlog.log import Log
+from schemas.codec import Codec, DecodeError
+from schemas.topics import DETECTED, RAW
+
+SNAPSHOT_S = 1  # how far dedup goes back after a restart
+BATCH = 1000
+QUIET_S = 3.0  # see Up.drained
+
+
+class Up:
+    """The edge, the flows, the ticker and the API from ``start`` to ``stop``.
+
+    Raises Busy where the home folder or the API's port is in use, before anything starts.
+    ``edge`` are further flags of ``alpr edge``; None leaves the edge out.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        say: Say,
+        *,
+        edge: Sequence[str] | None = (),
+        patience: Patience | None = None,
+    ) -> None:
+        self._settings = settings
+        self._say = say
+        self._edge = edge
+        self._patience = patience or Patience()
+        self._lock: IO[str] | None = None
+        self._database: Database | None = None
+        self._supervisor: Supervisor | None = None
+        self._drain: _Drain | None = None
+
+    @property
+    def address(self) -> str:
+        """Where the API and its pages are."""
+        host = self._settings.api_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._settings.api_port}/"
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """Who keeps the processes; there from ``start`` on."""
+        assert self._supervisor is not None
+        return self._supervisor
+
+    def start(self) -> None:
+        """Start the database, then every process; returns before they are ready."""
+        settings = self._settings
+        settings.home.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(settings.home / "up.lock")
+        try:
+            _port_is_free(settings.api_host, settings.api_port)
+            log = open_log(settings)
+            codec = open_codec(settings)
+            codec.register()
+            self._drain = _Drain(log, codec, settings.own_partitions)
+            store = _recovery_store(settings.home / "recovery" / f"dedup-{log.uuid}")
+            self._database = open_database(settings)
+            self._supervisor = Supervisor(
+                self._programs(store),
+                self._say,
+                settings.home / "up.json",
+                patience=self._patience,
+                others=self._postgres,
+            )
+            self._supervisor.start()
+        except BaseException:
+            self.stop()
+            raise
+        self._say(OWN_NAME, "INFO", f"the API is at {self.address}, the data in {settings.home}")
+
+    def drained(self) -> bool:
+        """Whether every source has ended and the view holds all that came of it; no waiting.
+
+        That dedup is through is known where something it said was caused by the last source's
+        end; where it had nothing more to say, by 3 s of silence while it runs.
+        """
+        assert self._drain is not None
+        if self._edge is not None and self.supervisor.state("edge")[0] != "done":
+            return False
+        state, age = self.supervisor.state("dedup")
+        if state != "running" or not self._drain.through(quiet=age > 2 * QUIET_S):
+            return False
+        assert self._database is not None
+        return self._drain.shown(self._database.url)
+
+    def wait_drained(self, timeout: float | None = None) -> bool:
+        """Wait for ``drained``; False after ``timeout`` s. AlprError if a process gives up."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.drained():
+            if self.supervisor.wait(0.2):
+                raise AlprError(self.supervisor.failure or "stopped before all was read")
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+        return True
+
+    def stop(self, at_once: bool = False) -> None:
+        """End every process, the edge first, the database last. May be called twice."""
+        if self._supervisor is not None:
+            self._supervisor.stop(at_once)
+        if self._drain is not None:
+            self._drain.close()
+            self._drain = None
+        if self._database is not None:
+            self._database.stop()
+            self._database = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> "Up":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _programs(self, store: Path) -> list[Program]:
+        """In the order of their start: who reads before who writes."""
+        python = sys.executable
+        environ = dict(os.environ) | self._settings.environ()
+        bytewax = (python, "-m", "bytewax.run")
+        programs = [
+            Program("api", (python, "-m", "alpr", "api"), environ),
+            Program("project", (*bytewax, "dataflows.project"), environ),
+            Program(
+                "dedup",
+                (*bytewax, "dataflows.dedup", "-r", str(store), "-s", str(SNAPSHOT_S), "-b", "0"),
+                environ,
+            ),
+            Program("ticker", (python, "-m", "alpr", "ticker"), environ),
+        ]
+        if self._edge is not None:
+            command = (python, "-m", "alpr", "edge", *self._edge)
+            programs.append(Program("edge", command, environ, ends=True))
+        return programs
+
+    def _postgres(self) -> Mapping[str, int]:
+        """The embedded server's process, for its memory."""
+        if self._settings.database_url != EMBEDDED:
+            return {}
+        try:
+            lines = (self._settings.home / "postgres/data/postmaster.pid").read_text().splitlines()
+            return {"postgres": int(lines[0])}
+        except (OSError, ValueError, IndexError):
+            return {}
+
+
+class _Drain:
+    """How far the flows have come with what was in the log when its sources had ended."""
+
+    def __init__(self, log: Log, codec: Codec, partitions: Sequence[int]) -> None:
+        self._log = log
+        self._codec = codec
+        self._raw = {p: log.end(RAW.name, p) for p in partitions}
+        self._said = {p: log.end(DETECTED.name, p) for p in partitions}
+        self._ends: dict[int, int] = {}
+        self._caused: dict[int, int] = {}
+        self._changed = time.monotonic()
+
+    def through(self, quiet: bool) -> bool:
+        """Whether dedup has gone past every SourceEnded; by silence only if ``quiet``."""
+        for partition, at in self._raw.items():
+            for entry_name, _, offset in self._new(RAW.name, self._raw, partition, at):
+                if entry_name == "SourceEnded":
+                    self._ends[partition] = offset
+        for partition, at in self._said.items():
+            for _, record, _ in self._new(DETECTED.name, self._said, partition, at):
+                self._changed = time.monotonic()
+                if record is not None:
+                    self._caused[partition] = max(
+                        record["revision"], self._caused.get(partition, -1)
+                    )
+        if all(self._caused.get(p, -1) >= end for p, end in self._ends.items()):
+            return True
+        return quiet and time.monotonic() - self._changed > QUIET_S
+
+    def shown(self, url: str) -> bool:
+        """Whether the view has read all that dedup said."""
+        from projections.errors import ViewUnavailable
+        from projections.queries import SightingQueries
+
+        queries = SightingQueries(url, connections=1)
+        try:
+            at = {
+                row["partition"]: row["next_offset"]
+                for row in queries.positions()
+                if row["topic"] == DETECTED.name
+            }
+        except ViewUnavailable:
+            return False  # the project flow has yet to make its tables
+        finally:
+            queries.close()
+        return all(at.get(p, 0) >= self._log.end(DETECTED.name, p) for p in self._said)
+
+    def close(self) -> None:
+        """Release the log."""
+        self._log.close()
+
+    def _new(
+        self, topic: str, positions: dict[int, int], partition: int, at: int
+    ) -> Iterator[tuple[str, Any, int]]:
+        """Name, record and offset of what is new in a partition; moves its position."""
+        while entries := self._log.read(topic, partition, at, BATCH):
+            for entry in entries:
+                name, record = "", None
+                if entry.value is not None:
+                    with contextlib.suppress(DecodeError):  # a dead letter for the flows
+                        name, record = self._codec.decode(entry.value)
+                yield name, record, entry.offset
+            at = positions[partition] = entries[-1].offset + 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """What `alpr up` takes."""
+    parser.add_argument(
+        "--once", action="store_true", help="end when every source has ended and all is shown"
+    )
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT, or with --once until all is read; exit code 0."""
+    from edge.cameras import load_cameras
+
+    load_cameras(settings.cameras)  # a mistake in it is told before anything starts
+    up = Up(settings, Printer(sys.stderr))
+    signals = _Signals()
+    with signals, up:
+        while not up.supervisor.wait(0.1):
+            if signals.count or (arguments.once and up.drained()):
+                up.supervisor.request_stop()
+                signals.again = up.supervisor.request_stop
+        failure = up.supervisor.failure
+    if failure is not None:
+        raise AlprError(failure)
+    return 0
+
+
+class _Signals:
+    """SIGTERM and SIGINT counted for the length of a with block; ``again`` is called by each."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.again = lambda: None
+        self._before = {}
+
+    def __enter__(self) -> "_Signals":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        self.again()
+
+
+def _locked(path: Path) -> IO[str]:
+    """The lock of a home folder, held until it is closed or this process is gone."""
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip()
+        file.close()
+        raise Busy(
+            f"{path.parent} is in use by `alpr up` (pid {holder or 'unknown'}); stop it, or set "
+            "ALPR_HOME to another folder"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _port_is_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Busy(
+                f"port {port} of {host} cannot be had: {error.strerror}; stop what listens there, "
+                "or set ALPR_API_PORT to another"
+            ) from error
+
+
+def _recovery_store(folder: Path) -> Path:
+    """Dedup's recovery store, made once; of one log alone, whose offsets it holds."""
+    if folder.exists():
+        return folder
+    fresh = folder.with_suffix(".new")
+    fresh.mkdir(parents=True, exist_ok=True)
+    made = subprocess.run(
+        [sys.executable, "-m", "bytewax.recovery", str(fresh), "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        raise AlprError(f"{folder} cannot be made: {made.stderr.strip()}; mend it and try again")
+    return fresh.rename(folder)
