@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -42,7 +43,7 @@ _SETTINGS = {
     "wal_compression": "on",
     "search_path": "alpr,public",  # so that psql finds plate_events
 }
-_START_TIMEOUT = 30.0  # s; recovery of 512 MB of WAL took under 10 s
+_START_TIMEOUT = 30  # s; recovery of 512 MB of WAL took under 10 s
 _SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108, 104 on macOS
 
 
@@ -75,6 +76,11 @@ class EmbeddedPostgres:
     def url(self) -> str:
         """Where the database of the views is."""
         return self._url(DATABASE)
+
+    def ensure(self) -> None:
+        """Start it again if it died; nothing where it answers."""
+        with self._exclusive():
+            self._start()
 
     def stop(self) -> None:
         """Leave; the last one stops the server and waits until it has. May be called twice."""
@@ -136,23 +142,23 @@ class EmbeddedPostgres:
 
     def _launch(self) -> None:
         self._forget_the_dead()
-        options = " ".join(f"-c {name}='{value}'" for name, value in _SETTINGS.items())
-        deadline = time.monotonic() + _START_TIMEOUT
+        settings = _SETTINGS | {"unix_socket_directories": str(self._socket)}
+        options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
+        log, deadline = self._log_file(), time.monotonic() + _START_TIMEOUT
         while True:
-            # Backends of a killed server need a moment to notice; until then it will not start.
+            begin = log.stat().st_size
             self._run(
-                *("pg_ctl", "start", "-D", str(self._data), "-l", str(self._log_file()), "-W"),
-                *("-o", f"{options} -k '{self._socket}'"),
+                *("pg_ctl", "start", "-D", str(self._data), "-l", str(log), "-o", options),
+                *("-w", "-t", str(_START_TIMEOUT)),
+                check=False,
             )
-            while time.monotonic() < deadline:
-                if self._answers():
-                    return
-                if not (self._data / "postmaster.pid").exists():
-                    break
-                time.sleep(0.05)
-            if time.monotonic() >= deadline:
-                raise EmbeddedError(f"PostgreSQL in {self._data} does not start: {self._tail()}")
-            time.sleep(0.2)
+            if self._answers():
+                return
+            said = log.read_bytes()[begin:].decode(errors="replace").strip()
+            # Backends of a killed server need a moment to notice; until then it will not start.
+            if "shared memory block" not in said or time.monotonic() > deadline:
+                raise EmbeddedError(f"PostgreSQL in {self._data} does not start:\n{said}")
+            time.sleep(0.1)
 
     def _log_file(self) -> Path:
         if not self._log.exists():
@@ -212,13 +218,7 @@ class EmbeddedPostgres:
             if done.returncode and check:
                 output.seek(0)
                 said = output.read().decode(errors="replace").strip()
-                raise EmbeddedError(f"{program} in {self.folder} failed: {said} {self._tail()}")
-
-    def _tail(self) -> str:
-        try:
-            return "\n".join(self._log.read_text(errors="replace").splitlines()[-8:])
-        except FileNotFoundError:
-            return ""
+                raise EmbeddedError(f"{program} in {self.folder} failed: {said}")
 
 
 class _Flock:
@@ -265,7 +265,8 @@ def _socket_folder(folder: Path, data: Path, account: tuple[int, int] | None) ->
     if account is not None:
         for path in (folder, _binaries()):
             _let_through(path)
-    if len(os.fsencode(data / ".s.PGSQL.5432")) <= _SOCKET_PATH_LIMIT:
+    fits = len(os.fsencode(data / ".s.PGSQL.5432")) <= _SOCKET_PATH_LIMIT
+    if fits and not set(str(data)) & set(",\"'"):  # the setting is a list of names
         return data
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     short = Path(tempfile.gettempdir()) / f"alpr-{os.geteuid()}-{digest}"
