@@ -350,10 +350,10 @@ def _widths(line: str, seal: bool) -> list[float]:
 
 
 def _seal(canvas: np.ndarray, x: float, middle: float, scale: float) -> None:
-    for offset, radius, colour in ((-20, 13, (150, 160, 150)), (17, 15, (190, 190, 190))):
+    for offset, radius, colour in ((-20, 11, (196, 206, 200)), (17, 12, (212, 214, 214))):
         centre = (round(x), round(middle + offset * scale))
         cv2.circle(canvas, centre, round(radius * scale), colour, -1, cv2.LINE_AA)
-        cv2.circle(canvas, centre, round(radius * 0.5 * scale), (120, 140, 170), -1, cv2.LINE_AA)
+        cv2.circle(canvas, centre, round(radius * 0.5 * scale), (180, 190, 206), -1, cv2.LINE_AA)
 
 
 def _rim(canvas: np.ndarray, rim: int, ink: Colour) -> None:

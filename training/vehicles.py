@@ -153,7 +153,7 @@ def paint(frame: np.ndarray, camera: Camera, vehicle: Vehicle, x: float, z: floa
     hidden = world[:, 2] < _NEAREST
     world[:, 2] = np.maximum(world[:, 2], _NEAREST)
     pixels = camera.project(world)
-    _darken(frame, pixels[mesh.shadow], 0.62 * vehicle.light + 0.25)
+    _darken(frame, pixels[mesh.shadow], 0.5 * vehicle.light + 0.22)
     for where, colour, convex in mesh.faces:
         if hidden[where].all():
             continue
@@ -239,7 +239,7 @@ def _strip(face: Callable[..., None], before, after, colour: Colour) -> None:
             for side, t in ((-1, low), (1, low), (1, high), (-1, high))
         ]
 
-    shades = 10
+    shades = 20 if glass else 7
     sheen = 0.62 + 0.42 * facing_up
     if not glass:
         for k in reversed(range(shades)):
@@ -385,7 +385,7 @@ def _furnish(easel: _Easel, body: Body, colour: Colour) -> None:
     intake = [(-lx + 0.05, 0.36), (lx - 0.05, 0.36), (lx - 0.15, 0.25), (-lx + 0.15, 0.25)]
     easel.fill(intake, (30, 29, 28), 0.03)
     ink = (60, 50, 40) if sum(colour) > 380 else (225, 225, 225)
-    for text, y in zip(body.lettering, (body.front - 0.16, 1.53), strict=False):
+    for text, y in zip(body.lettering, (body.front - 0.1, 1.53), strict=False):
         plates.small_print(easel.art, text, easel.at(0, y), 0.09 * _PX, ink)
 
 
