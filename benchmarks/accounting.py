@@ -98,6 +98,19 @@ def last_revisions(events: Iterable[PlateEvent]) -> list[PlateEvent]:
     return [event for event in latest.values() if event["status"] != "retracted"]
 
 
+def explain(case: Case, events: Iterable[PlateEvent]) -> str:
+    """A case with the reads its sightings were made from, a line each, for people."""
+    lines = [f"{case.error} {case.text} at {case.gate}, {case.at}"]
+    for event in last_revisions(e for e in events if e["event_id"] in case.events):
+        lines.append(f"  {event['status']} {event['plate']['normalized_text']} {event['event_id']}")
+        lines += [
+            f"    {(read['captured_at'] - case.at) / SECOND:+.1f} s {read['track_id']} "
+            f"{read['text']!r} {read['confidence']:.2f} {read['char_confidences']}"
+            for read in event["evidence"]["reads"]
+        ]
+    return "\n".join(lines)
+
+
 def fair_text(text: str, plate: str) -> bool:
     """Whether a read is its plate's text or one confusable character off."""
     text = normalised(text)

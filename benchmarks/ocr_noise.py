@@ -71,6 +71,15 @@ class Recogniser:
         place = self._rng.randrange(len(plate))
         return self._replaced(plate, place, self._other(plate[place]))
 
+    def soil(self, plate: str) -> tuple[int, str]:
+        """A place and what dirt makes of its character: mostly one that looks like it."""
+        places = [place for place, character in enumerate(plate) if character in LOOKALIKES]
+        if not places or self._rng.random() < 0.2:
+            place = self._rng.randrange(len(plate))
+            return place, self._other(plate[place])
+        place = self._rng.choice(places)
+        return place, self._rng.choice(LOOKALIKES[plate[place]])
+
     def soiled(self, plate: str, place: int, character: str) -> Reading:
         """A read of a plate with dirt that turns the same place into the same character."""
         return self._replaced(plate, place, character)

@@ -111,7 +111,7 @@ class Lens:
         """When the log gets what the edge stored at a moment: later in an outage, in order."""
         for kind, start, end, _ in self.camera.troubles:
             if kind in ("outage", "lossy") and start <= moment < end + FORWARDING:
-                return end + (moment - start) * FORWARDING // (end + FORWARDING - start)
+                moment = end + (moment - start) * FORWARDING // (end + FORWARDING - start)
         return moment
 
 
@@ -153,9 +153,8 @@ class Edge:
             cut = (cut + 1) // 2
         elif chance > 1 - settings.fragmented:
             cut = rng.randint(1, 2)
-        soil: tuple[int, str] | None = None
-        if rng.random() < settings.soiled:
-            soil = (rng.randrange(len(visit.plate)), rng.choice("8B0O1I5S"))
+        soiled = rng.random() < settings.soiled
+        soil = self._recogniser.soil(visit.plate) if soiled else None
         lens.lane = (lens.lane + 1) % 3
         if visit.kind == "parked":
             lens.spot = (lens.spot + 1) % 24
