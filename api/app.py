@@ -54,6 +54,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        responses={422: {"model": models.Problem, "description": "A parameter cannot be used"}},
     )
     app.state.feed = feed
     rendered = pages.Pages()

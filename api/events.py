@@ -13,8 +13,7 @@ from api.errors import NotFound
 from api.live import EventStream, LiveFeed, event
 from projections.queries import Row, Search, SightingQueries
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    422: {"model": models.Problem, "description": "A parameter cannot be used"},
+_AWAY: dict[int | str, dict[str, Any]] = {
     503: {"model": models.Problem, "description": "The database cannot be reached"},
 }
 _MISSING: dict[int | str, dict[str, Any]] = {
@@ -26,7 +25,7 @@ Filter = Annotated[str | None, Query(max_length=200)]
 def _answers(model: type, **more: Any) -> dict[str, Any]:
     """What OpenAPI says of an endpoint whose rows go out without being validated again."""
     ok: dict[int | str, dict[str, Any]] = {200: {"model": model}}
-    return {"response_model": None, "responses": {**ok, **_PROBLEMS, **more.get("also", {})}}
+    return {"response_model": None, "responses": {**ok, **_AWAY, **more.get("also", {})}}
 
 
 def router(queries: SightingQueries, feed: LiveFeed) -> APIRouter:
@@ -100,7 +99,7 @@ def router(queries: SightingQueries, feed: LiveFeed) -> APIRouter:
     @routes.get(
         "/events/stream",
         response_model=None,
-        responses={200: {"content": {"text/event-stream": {}}}, **_PROBLEMS},
+        responses={200: {"content": {"text/event-stream": {}}}, **_AWAY},
     )
     async def stream(
         since: parameters.Since = None,

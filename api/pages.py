@@ -233,7 +233,7 @@ def _frame(images: ImageStore, row: Row) -> tuple[view.Frame | None, str]:
 
 
 def _neighbours(queries: SightingQueries, row: Row) -> list[Row]:
-    """The nearest few on the same camera within an hour, earliest first."""
+    """The sighting among the nearest few on its camera within an hour, earliest first."""
     at, camera, hour = row["captured_at"], row["camera_id"], timedelta(hours=1)
 
     def others(rows: list[Row]) -> list[Row]:
@@ -249,7 +249,7 @@ def _neighbours(queries: SightingQueries, row: Row) -> list[Row]:
         after = others(queries.by_camera(camera, start=at, end=at + span, limit=200))[-_NEIGHBOURS:]
         if len(after) == _NEIGHBOURS:
             break
-    return [*reversed(before), *reversed(after)]
+    return [*reversed(before), row, *reversed(after)]
 
 
 def _fields(shown: view.Card) -> dict[str, Any]:

@@ -16,11 +16,13 @@ class ServeError(Exception):
     """The server cannot start; the message names the address, the cause and the cure."""
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends the live streams before it waits for connections, which they would hold open."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
-        super().__init__(config)
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(
+            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE)
+        )
         self._streams = app.state.feed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -36,10 +38,7 @@ def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
     """
     address = _loopback(host)
     with closing(_listen(address, port)) as listener:
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE
-        )
-        _Server(config, app).run(sockets=[listener])
+        Server(app).run(sockets=[listener])
 
 
 def _loopback(host: str) -> str:

@@ -21,8 +21,14 @@ class Moment:
     """A time for people: where the camera stands, with the zone named."""
 
     iso: str
-    exact: str
+    date: str
+    time: str
     zone: str
+
+    @property
+    def exact(self) -> str:
+        """Date and time."""
+        return f"{self.date}, {self.time}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,8 @@ def moment(at: datetime, timezone: str) -> Moment:
     local = at.astimezone(_zone(timezone))
     return Moment(
         iso=at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        exact=f"{local.day} {local:%b %Y, %H:%M:%S}",
+        date=f"{local.day} {local:%b %Y}",
+        time=f"{local:%H:%M:%S}",
         zone=local.tzname() or "UTC",
     )
 
