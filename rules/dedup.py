@@ -286,8 +286,11 @@ class Deduplication:
             group.opened += 1
             group.sightings[sighting.event_id] = sighting
             group.expiry = min(group.expiry, read["captured_at"] + self._stay)
+        before = sighting.text
         for track in sighting.add(read, text, confidences, self._grammar):
             group.by_track.pop(track, None)
+        if rival is None and before and sighting.text != before:
+            rival = self._twin(group, sighting)
         group.folded[sighting.event_id] = sighting.folded
         group.by_track[read["track_id"]] = sighting.event_id
         self._touched.add(sighting.event_id)
@@ -377,6 +380,18 @@ class Deduplication:
             sighting.text, sighting.folded, text, folded, settings.similarity
         )
 
+    def _twin(self, group: Group, sighting: Sighting) -> Sighting | None:
+        """Another open sighting that a changed vote has proved to be of the same plate."""
+        for other in group.sightings.values():
+            if (
+                other is not sighting
+                and other.text == sighting.text
+                and other.first_seen - self._window <= sighting.last_seen
+                and sighting.first_seen - self._window <= other.last_seen
+            ):
+                return other
+        return None
+
     def _near(self, sighting: Sighting, captured: int) -> bool:
         reach = self._settings.doubt_s * SECOND
         return sighting.first_seen - reach <= captured <= sighting.last_seen + reach
@@ -384,7 +399,15 @@ class Deduplication:
     def _likeness_but_for_doubt(
         self, sighting: Sighting, text: str, folded: str, confidences: Sequence[int]
     ) -> float:
-        """Likeness of texts that differ in one character of which a reader was in doubt."""
+        """Likeness of texts that differ in a character of which a reader was in doubt.
+
+        An end that one of them lacks is such: it is the outermost characters that get lost.
+        """
+        shorter, longer = sorted((sighting.folded, folded), key=len)
+        if len(longer) == len(shorter) + 1 and (
+            longer.startswith(shorter) or longer.endswith(shorter)
+        ):
+            return self._settings.similarity
         place = single_difference(sighting.folded, folded)
         if place is None:
             return 0.0
