@@ -99,8 +99,6 @@ class Supervisor:
         self._report_s = report_s
         self._others = others
         self._selector = selectors.DefaultSelector()
-        self._wake, self._waker = os.pipe()
-        self._selector.register(self._wake, selectors.EVENT_READ, None)
         self._stopping = threading.Event()
         self._at_once = threading.Event()
         self._ended = threading.Event()
@@ -125,21 +123,19 @@ class Supervisor:
         """True once every process is gone, by ``stop``, by giving up or because all ended."""
         return self._ended.wait(timeout)
 
-    def stop(self, at_once: bool = False) -> None:
-        """Ask the programs to end, the last started first, and wait; ``at_once`` kills them."""
-        if at_once:
-            self._at_once.set()
-        self._stopping.set()
-        if self._thread.ident is None or self._ended.is_set():
-            return
-        with contextlib.suppress(OSError):
-            os.write(self._waker, b".")
-        self._thread.join()
+    def stop(self) -> None:
+        """Ask the programs to end, the last started first, and wait until they have."""
+        self.ask_to_stop()
+        if self._thread.ident is not None:
+            self._thread.join()
 
-    def request_stop(self) -> None:
-        """What a signal handler may call: the first asks to end, the second kills."""
-        if self._stopping.is_set():
-            self._at_once.set()
+    def ask_to_stop(self) -> None:
+        """Begin to stop, without waiting; a signal handler may call it."""
+        self._stopping.set()
+
+    def kill(self) -> None:
+        """Stop without waiting for anybody to end well; a signal handler may call it."""
+        self._at_once.set()
         self._stopping.set()
 
     def _run(self) -> None:
@@ -150,12 +146,10 @@ class Supervisor:
         except OSError as error:  # no such program, no process or file left to be had
             self._failure = f"the processes cannot be kept: {error}; mend it and start again"
         finally:
-            self._report(" at the end")
+            self._report("at the end")
             self._end_all()
             self._ended.set()
             self._selector.close()
-            os.close(self._wake)
-            os.close(self._waker)
 
     def _keep(self) -> None:
         report = time.monotonic() + self._report_s
@@ -196,10 +190,7 @@ class Supervisor:
 
     def _listen(self, timeout: float) -> None:
         for key, _ in self._selector.select(timeout):
-            if key.data is None:
-                os.read(self._wake, 64)
-            else:
-                self._hear(key.data)
+            self._hear(key.data)
 
     def _hear(self, child: _Child, last: bool = False) -> None:
         assert child.process is not None
@@ -280,12 +271,10 @@ class Supervisor:
 
     def _measured(self) -> dict[str, int]:
         pids = {name: c.process.pid for name, c in self._children.items() if _runs(c) and c.process}
-        return {
-            name: resident(pid)
-            for name, pid in {OWN_NAME: os.getpid(), **pids, **self._others()}.items()
-        }
+        below = {name: resident(pid) for name, pid in {**pids, **self._others()}.items()}
+        return {OWN_NAME: psutil.Process().memory_info().rss, **below}
 
-    def _report(self, when: str = "") -> None:
+    def _report(self, when: str = "now") -> None:
         memory = self._measured()
         self._write(memory)
         parts = ", ".join(f"{name} {size / 2**20:.0f}" for name, size in memory.items())

@@ -115,10 +115,10 @@ class Up:
                 return False
         return True
 
-    def stop(self, at_once: bool = False) -> None:
+    def stop(self) -> None:
         """End every process, the edge first, the database last. May be called twice."""
         if self._supervisor is not None:
-            self._supervisor.stop(at_once)
+            self._supervisor.stop()
         if self._drain is not None:
             self._drain.close()
             self._drain = None
@@ -245,12 +245,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
     load_cameras(settings.cameras)  # a mistake in it is told before anything starts
     up = Up(settings, Printer(sys.stderr))
-    signals = _Signals()
-    with signals, up:
+    with _Signals() as signals, up:
+        signals.supervisor = up.supervisor
         while not up.supervisor.wait(0.1):
-            if signals.count or (arguments.once and up.drained()):
-                up.supervisor.request_stop()
-                signals.again = up.supervisor.request_stop
+            if signals.came or (arguments.once and up.drained()):
+                up.supervisor.ask_to_stop()
         failure = up.supervisor.failure
     if failure is not None:
         raise AlprError(failure)
@@ -258,16 +257,15 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 class _Signals:
-    """SIGTERM and SIGINT counted for the length of a with block; ``again`` is called by each."""
+    """SIGTERM and SIGINT for the length of a with block: ``came`` is set; a second one kills."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.again = lambda: None
-        self._before = {}
+        self.came = False
+        self.supervisor: Supervisor | None = None
 
     def __enter__(self) -> "_Signals":
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._take)
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        self._before = {number: signal.signal(number, self._take) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -275,8 +273,9 @@ class _Signals:
             signal.signal(number, handler)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
-        self.again()
+        if self.came and self.supervisor is not None:
+            self.supervisor.kill()
+        self.came = True
 
 
 def _locked(path: Path) -> IO[str]:
