@@ -48,7 +48,7 @@ def stream(sightings: int, chance: random.Random) -> list[PlateEvent]:
             ("confirmed", confirmed, 3),
             ("ended", ended, 6),
         ):
-            event = _event(event_id, camera, text, opened, status, after, reads)
+            event = _event(event_id, camera, text, opened, status=status, after=after, reads=reads)
             made.append((opened + after, event))
     made.sort(key=lambda pair: pair[0])
     for revision, (_, event) in enumerate(made):
@@ -57,7 +57,7 @@ def stream(sightings: int, chance: random.Random) -> list[PlateEvent]:
 
 
 def _event(
-    event_id: str, camera: int, text: str, at: int, status: str, after: int, reads: int
+    event_id: str, camera: int, text: str, at: int, *, status: str, after: int, reads: int
 ) -> PlateEvent:
     images = {
         "plate_url": f"s3://alpr-plate-images/2025-06-15/CAM-{camera:03d}/{event_id}-plate.jpg",
