@@ -10,6 +10,17 @@ import numpy as np
 from training.plates import Colour, small_print
 
 SIGN = "TYRES 24H"  # over the shop: a text that is no plate
+# tar, paint, slabs, kerb, grass: BGR by brightness
+_TINTS = np.array(
+    (
+        (1.0, 0.985, 0.97),
+        (0.96, 0.99, 1.0),
+        (0.95, 0.98, 1.0),
+        (1.0, 1.0, 1.0),
+        (0.55, 1.0, 0.78),
+    ),
+    np.float32,
+)
 _ROAD = 3.4  # metres from the middle to the kerb
 
 
@@ -105,24 +116,27 @@ def _ground(camera: Camera, rng: random.Random) -> np.ndarray:
         for track in (-0.78, 0.78):
             tone -= 9 * np.exp(-(((x - lane - track) / 0.22) ** 2))
         tone -= 6 * np.exp(-(((x - lane) / 0.3) ** 2))
-    road = tone[..., None] * np.array((1.0, 0.985, 0.97), np.float32)
 
-    paint = (np.abs(x) < 0.07) & (np.mod(z, 6) < 3)
-    paint |= np.abs(np.abs(x) - 3.15) < 0.06
-    worn = (205 + broad * 5 + fine * 2)[..., None]
-    road = np.where(paint[..., None], worn * np.array((0.96, 0.99, 1.0), np.float32), road)
-
-    walk = np.abs(x) > _ROAD
-    joints = (np.mod(z, 1.2) < 0.05) | (np.mod(np.abs(x) - _ROAD, 0.9) < 0.03)
-    slabs = (142 + fine * 0.6 + broad - 24 * joints)[..., None] * np.array(
-        (0.95, 0.98, 1.0), np.float32
-    )
-    road = np.where(walk[..., None], slabs, road)
-    kerb = (np.abs(x) > _ROAD - 0.05) & (np.abs(x) < _ROAD + 0.16)
-    road = np.where(kerb[..., None], (172 + fine)[..., None], road)
-    grass = np.abs(x) > _ROAD + 2.3
-    green = (88 + fine * 2.2 + broad * 3)[..., None] * np.array((0.55, 1.0, 0.78), np.float32)
-    road = np.where(grass[..., None], green, road)
+    aside = np.abs(x)
+    paint = (aside < 0.07) & (np.mod(z, 6) < 3)
+    paint |= np.abs(aside - 3.15) < 0.06
+    walk, grass = aside > _ROAD, aside > _ROAD + 2.3
+    kerb = (aside > _ROAD - 0.05) & (aside < _ROAD + 0.16)
+    joints = (np.mod(z, 1.2) < 0.05) | (np.mod(aside - _ROAD, 0.9) < 0.03)
+    # what lies where: its brightness, and its colour by number
+    ground = np.zeros(x.shape, np.uint8)
+    for number, (where, brightness) in enumerate(
+        (
+            (paint, 205 + broad * 5 + fine * 2),
+            (walk, 142 + fine * 0.6 + broad - 24 * joints.astype(np.float32)),
+            (kerb, 172 + fine),
+            (grass, 88 + fine * 2.2 + broad * 3),
+        ),
+        1,
+    ):
+        np.copyto(tone, brightness, where=where)
+        ground[where] = number
+    road = tone[..., None] * _TINTS[ground]
 
     haze = np.clip((z - 60) / 500, 0, 0.75)[..., None]
     road = road * (1 - haze) + np.array((196, 190, 186), np.float32) * haze
