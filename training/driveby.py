@@ -27,7 +27,7 @@ CAMERA_NAME = "CAM-03 GATE2"
 # from 9 pixels every one unless O and 0 are mixed up, below 7 hardly.
 LEGIBLE_PX = 9.0
 SECONDS = 31.0
-_FAR = 72.0  # metres: where a vehicle comes into the picture
+_FAR = 130.0  # metres: where a vehicle comes into the picture
 _LANES = {1: -1.55, 2: 1.55}  # metres beside the road's middle
 _COLOURS: dict[str, Colour] = {
     "white": (226, 228, 228),

@@ -11,6 +11,7 @@ from training.plates import Colour, Plate
 from training.street import Camera, polygon
 
 _PX = 400  # pixels by metre of a front's picture
+_DISTANT = 35.0  # metres: from there on few faces do
 _NEAREST = 1.6  # metres: what is nearer to the pinhole is cut off
 Outline = list[tuple[float, float]]
 GLASS: Colour = (58, 50, 42)
@@ -121,6 +122,7 @@ class Vehicle:
     body: Body
     light: float  # 1 by day, 0 after dusk
     mesh: Mesh
+    distant: Mesh  # the same in fewer faces
     front: tuple[np.ndarray, ...]  # BGRA, each half as large as the one before
 
     @classmethod
@@ -129,7 +131,8 @@ class Vehicle:
         levels = [_front(body, colour, plate, light)]
         while levels[-1].shape[1] > 60:
             levels.append(cv2.pyrDown(levels[-1]))
-        return cls(body, light, _mesh(body, colour, light, inner), tuple(levels))
+        near, far = (_mesh(body, colour, light, inner, shades=n) for n in (8, 2))
+        return cls(body, light, near, far, tuple(levels))
 
 
 def ambient(light: float) -> np.ndarray:
@@ -146,7 +149,7 @@ def plate_corners(body: Body, plate: Plate, x: float, z: float) -> np.ndarray:
 
 def paint(frame: np.ndarray, camera: Camera, vehicle: Vehicle, x: float, z: float) -> np.ndarray:
     """Draw the vehicle with its front at (x, z) into the frame; its hull in pixels (n, 2)."""
-    mesh = vehicle.mesh
+    mesh = vehicle.mesh if z < _DISTANT else vehicle.distant
     if z + vehicle.body.length <= _NEAREST:
         return np.empty((0, 2))
     world = mesh.points + np.array((x, 0, z))
@@ -167,7 +170,7 @@ def paint(frame: np.ndarray, camera: Camera, vehicle: Vehicle, x: float, z: floa
     return pixels[mesh.hull]
 
 
-def _mesh(body: Body, colour: Colour, light: float, inner: float) -> Mesh:
+def _mesh(body: Body, colour: Colour, light: float, inner: float, *, shades: int) -> Mesh:
     points: list[tuple[float, float, float]] = []
     faces: list[tuple[slice, tuple[float, ...], bool]] = []
     lit = ambient(light)
@@ -205,7 +208,7 @@ def _mesh(body: Body, colour: Colour, light: float, inner: float) -> Mesh:
     edge = (0.0, body.front, half * 0.95, False)
     strips = list(zip((edge, *body.profile[:-1]), body.profile, strict=True))
     for before, after in reversed(strips):
-        _strip(face, before, after, colour)
+        _strip(face, before, after, colour, shades=shades)
     mirror = body.profile[0][1] + (0.02 if body.front < 2 else -0.6)
     for side in (-1, 1):
         face(
@@ -228,7 +231,7 @@ def _mesh(body: Body, colour: Colour, light: float, inner: float) -> Mesh:
     return Mesh(np.array(points), tuple(faces), shadow, hull)
 
 
-def _strip(face: Callable[..., None], before, after, colour: Colour) -> None:
+def _strip(face: Callable[..., None], before, after, colour: Colour, *, shades: int) -> None:
     """One strip of the outline between two cross-sections, glass or painted, in shades."""
     (d0, h0, w0, _), (d1, h1, w1, glass) = before, after
     facing_up = float(np.cos(np.arctan2(h1 - h0, max(d1 - d0, 1e-3))))
@@ -239,7 +242,7 @@ def _strip(face: Callable[..., None], before, after, colour: Colour) -> None:
             for side, t in ((-1, low), (1, low), (1, high), (-1, high))
         ]
 
-    shades = 20 if glass else 7
+    shades = shades * 5 // 2 if glass else shades
     sheen = 0.62 + 0.42 * facing_up
     if not glass:
         for k in reversed(range(shades)):
