@@ -31,6 +31,7 @@ class Layout:
     """One pattern of one region: for each place the set of characters allowed, as bits."""
 
     region: str
+    group: str
     pattern: str
     places: tuple[int, ...]
 
@@ -53,7 +54,7 @@ class Grammar:
     """The layouts of all regions.
 
     A *scope* says which of them count: ``auto`` for all, or codes with commas: ``DE,FR``,
-    ``US`` (all its states), ``US-FL``.
+    ``US`` (all its states), ``US-FL``, ``EU`` (the group of a whole file).
     """
 
     def __init__(self, layouts: Sequence[Layout]) -> None:
@@ -69,6 +70,7 @@ class Grammar:
             return
         known = {layout.region for layout in self.layouts}
         known |= {region.partition("-")[0] for region in known}
+        known |= {layout.group for layout in self.layouts if layout.group}
         for code in scope.split(","):
             if code not in known:
                 raise GrammarError(
@@ -156,14 +158,14 @@ class Grammar:
             codes = scope.split(",")
             by_length: dict[int, list[Layout]] = {}
             for layout in self.layouts:
-                if scope == AUTO or any(_within(layout.region, code) for code in codes):
+                if scope == AUTO or any(_within(layout, code) for code in codes):
                     by_length.setdefault(len(layout.places), []).append(layout)
             self._by_scope[scope] = {n: tuple(found) for n, found in by_length.items()}
         return self._by_scope[scope]
 
 
-def _within(region: str, code: str) -> bool:
-    return region == code or region.startswith(code + "-")
+def _within(layout: Layout, code: str) -> bool:
+    return code in (layout.region, layout.group) or layout.region.startswith(code + "-")
 
 
 def _fit(
@@ -211,7 +213,7 @@ def parse(toml: str, name: str) -> Iterator[Layout]:
         letters = sum(_BIT[letter] for letter in cast("str", region.get("letters", LETTERS)))
         for pattern in cast("list[str]", region["layouts"]):
             for places in _places(pattern, letters, f"{name}: {code}"):
-                yield Layout(code, pattern, places)
+                yield Layout(code, cast("str", data.get("group", "")), pattern, places)
 
 
 def _places(pattern: str, letters: int, where: str) -> Iterator[tuple[int, ...]]:
