@@ -9,6 +9,7 @@ from struct import Struct
 from typing import Any, Protocol, cast
 
 import fastavro
+from fastavro.validation import ValidationError, validate
 
 from schemas.topics import TOPICS, subject
 
@@ -91,6 +92,16 @@ def _plain(node: Any) -> Any:
     return node
 
 
+def _cause(error: Exception, value: object, schema: Any) -> str:
+    """What is wrong with a value; the validator names the field where the writer does not."""
+    if "field" not in str(error) and isinstance(value, Mapping):
+        try:
+            validate(value, schema, raise_errors=True)
+        except ValidationError as found:
+            return "; ".join(map(str, cast("tuple[object, ...]", found.errors)))
+    return str(error)
+
+
 @cache
 def parsed(text: str) -> Any:
     """A schema's JSON text, parsed once for fastavro."""
@@ -139,7 +150,8 @@ class Codec:
             try:
                 write(out, schema, value, strict=True)
             except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-                raise EncodeError(f"{record} does not fit its schema: {error}") from error
+                cause = _cause(error, value, schema)
+                raise EncodeError(f"{record} does not fit its schema: {cause}") from error
             return out.getvalue()
 
         self._encoders[topic, record] = encode
