@@ -8,7 +8,7 @@ import numpy as np
 from edge.geometry import Quad, box_of, enclosing, size_of
 from edge.text import TextLine
 
-_LOWEST = 7.0  # pixels of a line's height, below which nobody can read it
+_LOWEST = 12.0  # pixels of a line with its margin, below which nobody can read it
 _STEEPEST = 0.7  # rise over run of a line of text, 35 degrees
 _GAP = 1.3  # of the height, between two parts of one line: '34A' '-368.37'
 _SLIMMEST, _LONGEST = 1.2, 8.5  # width over height of one line; a banner is longer

@@ -13,7 +13,7 @@ _WIDTH = 160  # pixels of the reduced picture that changes are looked for in
 _CHANGE = 14.0  # grey levels of 255; codec noise stays below
 _RESTLESS = 2.5  # times the usual change of a place (leaves, flags) is a change there
 _MEMORY = 0.1  # share of the newest change in what is usual
-_FOLLOWED_HEIGHT = 24.0  # pixels of a line's height at which the text detector is surest
+_FOLLOWED_HEIGHT = 22.0  # pixels of a line's height at which the text detector is surest
 _SMALLEST = 16  # pixels; no plate can be read in less
 
 
@@ -28,11 +28,11 @@ class AttentionSettings:
     regions, which are reduced. ``margin`` is put around what moves, in pixels.
     """
 
-    search_us: int = 220_000
+    search_us: int = 240_000
     follow_us: int = 80_000
     relook_us: int = 2_000_000
     first_pixels: int = 500_000
-    pixels: int = 110_000
+    pixels: int = 90_000
     margin: int = 40
 
 
@@ -44,27 +44,21 @@ class Attention:
         self._roi = roi
         self._seen: np.ndarray | None = None
         self._usual: np.ndarray | None = None
-        self._searched_us = self._followed_us = 0
+        self._searched_us = 0
 
     def looks(
         self,
         image: np.ndarray,
         at_us: int,
-        followed: Sequence[np.ndarray] = (),
-        standing: Sequence[np.ndarray] = (),
+        wanted: Sequence[np.ndarray] = (),
     ) -> list[Look]:
         """The looks that this frame is worth; none is the usual answer for a quiet scene.
 
-        ``followed`` are the boxes of plates in motion or not yet read, ``standing`` those due
-        to be looked at though nothing moves.
+        ``wanted`` are the boxes of plates known that are due for a look.
         """
         height, width = image.shape[:2]
         roi = clipped(self._roi or (0, 0, width, height), width, height)
-        looks: list[Look] = []
-        if at_us - self._followed_us >= self._settings.follow_us and followed:
-            self._followed_us = at_us
-            looks += [_close(box, roi) for box in followed]
-        looks += [_close(box, roi) for box in standing]
+        looks = [_close(box, roi) for box in wanted]
         if self._seen is None or at_us - self._searched_us >= self._settings.search_us:
             self._searched_us = at_us
             looks += self._search(image, roi)
@@ -105,7 +99,7 @@ def _close(box: np.ndarray, roi: Region) -> Look:
     """A look at a plate and what it may have moved by, as large as its text is found best."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
-    aside, above = 0.5 * width + height, height
+    aside, above = 0.6 * width + 0.6 * height, height
     region = clipped(
         _within((left - aside, top - above, right + aside, bottom + above), roi), *roi[2:]
     )

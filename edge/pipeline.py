@@ -9,16 +9,17 @@ import numpy as np
 from edge.cameras import Camera
 from edge.capture import Frame
 from edge.detect import Detection, Look, PlateDetector
-from edge.geometry import clipped, rectified
+from edge.geometry import Region, clipped, rectified
 from edge.motion import Attention, AttentionSettings
 from edge.recognise import PlateRecogniser, Reading, split_lines
 from edge.shots import NO_IMAGES, keep_evidence, quality_of, rim_of
-from edge.throttle import ReadingSettings, TrackReadings
+from edge.throttle import Pace, ReadingSettings, TrackReadings
 from edge.track import ByteTracker, Track, TrackingSettings, TrackState
 from images.store import ImageStore
 from schemas.records import PlateRead
 
 _READS = uuid.UUID("6f2b9a52-9c0e-5d59-8f1c-0c1d6c8b7a10")  # namespace of read ids, random once
+_UNREAD = TrackReadings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,29 +89,34 @@ class CameraPipeline:
         settings = self._settings
         if frame.number % (settings.skip_frames + 1):
             return []
-        followed, standing = self._wanted(frame.captured_at_us)
-        looks = self._attention.looks(frame.image, frame.captured_at_us, followed, standing)
+        wanted = self._wanted(frame.captured_at_us)
+        looks = self._attention.looks(frame.image, frame.captured_at_us, wanted)
         if not looks:
             return []
         detections = self._detector.detect(frame.image, looks)
         return self._follow(frame, detections, looks)
 
-    def _wanted(self, at_us: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Boxes of plates to follow, and of others that were not looked at for long."""
-        followed: list[np.ndarray] = []
-        standing: list[np.ndarray] = []
+    def _wanted(self, at_us: int) -> list[np.ndarray]:
+        """Boxes of plates that are due for a look of their own."""
+        attention = self._settings.attention
+        boxes: list[np.ndarray] = []
         for track in self._tracker.tracks:
-            known = self._readings.get(track.track_id)
-            if known is None or known.follow(track.box, self._settings.reading):
-                followed.append(track.expected(at_us))
-            elif at_us - track.looked_us >= self._settings.attention.relook_us:
-                standing.append(track.expected(at_us))
-        return followed, standing
+            known = self._readings.get(track.track_id, _UNREAD)
+            pace = known.pace(track.box, self._settings.reading)
+            wait_us = {
+                Pace.RUN: attention.follow_us,
+                Pace.STROLL: attention.search_us,
+                Pace.REST: attention.relook_us,
+            }[pace]
+            if track.state is not TrackState.LOST and at_us - track.looked_us >= wait_us:
+                boxes.append(track.expected(at_us))
+        return boxes
 
     def _follow(
         self, frame: Frame, detections: Sequence[Detection], looks: Sequence[Look]
     ) -> list[PlateRead]:
-        regions = [look.region for look in looks]
+        height, width = frame.image.shape[:2]
+        regions = [_unbounded(look.region, width, height) for look in looks]
         tracks = self._tracker.update(detections, frame.captured_at_us, regions)
         for track in tracks:
             if track.state is TrackState.REMOVED:
@@ -196,6 +202,17 @@ class CameraPipeline:
             "node": self._node,
             "reader": self._reader,
         }
+
+
+def _unbounded(region: Region, width: int, height: int) -> Region:
+    """A region that ends at the picture's edge, without end there: nothing lies beyond."""
+    left, top, right, bottom = region
+    return (
+        left if left > 0 else -width,
+        top if top > 0 else -height,
+        right if right < width else 2 * width,
+        bottom if bottom < height else 2 * height,
+    )
 
 
 def picture_settings(settings: PipelineSettings | None = None) -> PipelineSettings:

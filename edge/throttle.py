@@ -1,6 +1,7 @@
 """When a track is read: at first, then only where another crop may tell more."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 import numpy as np
 
@@ -28,6 +29,14 @@ class ReadingSettings:
     rim: float = 0.4
 
 
+class Pace(Enum):
+    """RUN: may tell more with every look. STROLL: only to be kept in sight. REST: nothing new."""
+
+    RUN = "run"
+    STROLL = "stroll"
+    REST = "rest"
+
+
 @dataclass(slots=True)
 class TrackReadings:
     """What is known of one track's text."""
@@ -49,13 +58,14 @@ class TrackReadings:
             return True
         return self.plates > 0 and self._moved(box, settings)
 
-    def follow(self, box: np.ndarray, settings: ReadingSettings) -> bool:
-        """Whether the track is worth a look of its own: it may be a plate, and moves or is new."""
+    def pace(self, box: np.ndarray, settings: ReadingSettings) -> Pace:
+        """How closely a track now at ``box`` is worth following."""
+        moved = self._moved(box, settings)
         if self.plates == 0:
-            return self.attempts < settings.attempts
-        return self._moved(box, settings) or (
-            not self._settled(settings) and self.attempts < settings.attempts
-        )
+            return Pace.RUN if self.attempts < settings.attempts else Pace.REST
+        if self._settled(settings):
+            return Pace.STROLL if moved else Pace.REST
+        return Pace.RUN if moved or self.attempts < settings.attempts else Pace.REST
 
     def add(
         self,

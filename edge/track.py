@@ -156,6 +156,8 @@ class ByteTracker:
         for track in visible + lost + new:
             if looked is None or _inside(track.box, looked):
                 track.missed(at_us)
+            elif _touched(track.box, looked):
+                track.looked_us = at_us
             if track.state is TrackState.LOST and at_us - track.seen_us > buffer_us:
                 track.state = TrackState.REMOVED
         born = [self._born(found, at_us) for found in high]
@@ -207,6 +209,12 @@ def _inside(box: np.ndarray, regions: Sequence[Region]) -> bool:
     """Whether one region shows all of a box: a look that cuts it proves nothing."""
     left, top, right, bottom = box
     return any(a <= left and b <= top and c >= right and d >= bottom for a, b, c, d in regions)
+
+
+def _touched(box: np.ndarray, regions: Sequence[Region]) -> bool:
+    """Whether a region shows the middle of a box."""
+    x, y = (box[:2] + box[2:]) / 2
+    return any(left <= x < right and top <= y < bottom for left, top, right, bottom in regions)
 
 
 def _measured(box: np.ndarray) -> np.ndarray:
