@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from psycopg2.extensions import connection as Connection
-from psycopg2.extras import RealDictCursor
+from psycopg2.extras import register_default_jsonb
 
 from projections.database import connect, speaking
 from projections.errors import ViewUnavailable
@@ -189,10 +190,12 @@ class SightingQueries:
             f"{_after_id(_LISTED)} FROM view_state LEFT JOIN ("
             "SELECT last_change - cardinality(event_ids) AS first_known "
             "FROM view_changes ORDER BY last_change LIMIT 1) AS known ON true LEFT JOIN ("
-            "SELECT max(last_change - cardinality(event_ids) + place) AS change, event_id "
-            "FROM view_changes, unnest(event_ids) WITH ORDINALITY AS named (event_id, place) "
-            "WHERE last_change > %(cursor)s AND "
-            "last_change - cardinality(event_ids) + place > %(cursor)s "
+            "SELECT max(before + place) AS change, event_id FROM ("
+            "SELECT last_change - cardinality(event_ids) AS before, event_ids "
+            # OFFSET 0: computed once a batch and not, with the whole array read, for each event
+            "FROM view_changes WHERE last_change > %(cursor)s OFFSET 0) AS batch, "
+            "unnest(event_ids) WITH ORDINALITY AS named (event_id, place) "
+            "WHERE before + place > %(cursor)s "
             "GROUP BY event_id ORDER BY change LIMIT %(limit)s) AS numbered ON true "
             "LEFT JOIN plate_events AS event ON event.event_id = numbered.event_id "
             "ORDER BY change",
@@ -247,10 +250,11 @@ class SightingQueries:
         with (
             speaking(self._url),
             self._session() as connection,
-            connection.cursor(cursor_factory=RealDictCursor) as cursor,
+            connection.cursor() as cursor,
         ):
             cursor.execute(statement, values)
-            return [dict(row) for row in cursor.fetchall()]
+            names = [column.name for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     @contextmanager
     def _session(self) -> Iterator[Connection]:
@@ -265,6 +269,7 @@ class SightingQueries:
                 connection = None
                 connection = connect(self._url, self._schema, self._timeout_ms)
                 connection.set_session(readonly=True, autocommit=True)
+                register_default_jsonb(connection, loads=orjson.loads)
             yield connection
         finally:
             self._pool.put(connection)
