@@ -98,7 +98,7 @@ def _cause(error: Exception, value: object, schema: Any) -> str:
         try:
             validate(value, schema, raise_errors=True)
         except ValidationError as found:
-            return "; ".join(map(str, cast("tuple[object, ...]", found.errors)))
+            return "; ".join(str(one) for one in cast("Any", found).errors)
     return str(error)
 
 
