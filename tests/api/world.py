@@ -9,7 +9,7 @@ import numpy as np
 
 from images.store import FolderStore
 from projections.view import SightingsView
-from schemas.records import PlateEvent
+from schemas.records import Images, PlateEvent
 from tests.projections.sightings import LOG, NOON, sighting
 
 MINUTE = 60_000_000  # microseconds
@@ -17,6 +17,7 @@ HTML = "<img src=x onerror=alert(1)>"
 SQL = "'; DROP TABLE alpr.plate_events; --"
 PLAIN = 60  # sightings of CAM-001, ABC0000 to ABC0059
 SHOWN, REVISED, RETRACTED, EVIL, BARE = 59, 100, 101, 102, 103
+NO_PICTURES: Images = {"plate_url": "", "vehicle_url": "", "frame_url": ""}
 
 
 class World:
@@ -43,7 +44,14 @@ def _sightings(store: FolderStore) -> list[PlateEvent]:
     plain = [_with_pictures(store, n, **({"region": "VN"} if n % 2 else {})) for n in range(PLAIN)]
     return [
         *plain,
-        sighting(REVISED, at=NOON + 5 * MINUTE, camera_id="CAM-002", status="revised", was=["A8C"]),
+        sighting(
+            REVISED,
+            at=NOON + 5 * MINUTE,
+            camera_id="CAM-002",
+            status="revised",
+            was=["A8C"],
+            images=NO_PICTURES,
+        ),
         sighting(
             RETRACTED,
             at=NOON + 6 * MINUTE,
@@ -51,26 +59,32 @@ def _sightings(store: FolderStore) -> list[PlateEvent]:
             status="retracted",
             reason="overlay",
         ),
-        sighting(EVIL, at=NOON + 7 * MINUTE, text=HTML, camera_id=HTML, site=SQL, zone=HTML),
-        sighting(BARE, at=NOON + 8 * MINUTE, camera_id="gate/1 & co", images=_images(0, "")),
+        sighting(
+            EVIL,
+            at=NOON + 7 * MINUTE,
+            text=HTML,
+            camera_id=HTML,
+            site=SQL,
+            zone=HTML,
+            images=NO_PICTURES,
+        ),
+        sighting(BARE, at=NOON + 8 * MINUTE, camera_id="gate/1 & co", images=NO_PICTURES),
     ]
 
 
 def _with_pictures(store: FolderStore, number: int, **how: Any) -> PlateEvent:
-    event = sighting(number, **how)
+    event = sighting(number, **how, images=NO_PICTURES)
     if number % 20 == PLAIN % 20 - 1 or number == SHOWN:
         frame, crop, box = _draw(event["plate"]["text"])
-        address = store.put(f"2025-06-15/{number}-frame.jpg", _jpeg(frame))
-        images = _images(number, store.put(f"2025-06-15/{number} plate.jpg", _jpeg(crop)))
-        images["frame_url"] = address
+        images: Images = {
+            "plate_url": store.put(f"2025-06-15/{number} plate.jpg", _jpeg(crop)),
+            "vehicle_url": "",
+            "frame_url": store.put(f"2025-06-15/{number}-frame.jpg", _jpeg(frame)),
+        }
         event["images"] = images
         event["extras"]["box"] = box  # type: ignore[typeddict-item]
         event["evidence"]["reads"][0]["images"] = images  # type: ignore[typeddict-item]
     return event
-
-
-def _images(number: int, plate_url: str) -> Any:
-    return {"plate_url": plate_url, "vehicle_url": "", "frame_url": ""}
 
 
 def _draw(text: str) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
