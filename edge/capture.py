@@ -1,4 +1,4 @@
-"""Frames from cameras, videos and pictures."""
+"""Frames from videos and pictures: every one, in order, at its own time."""
 
 import hashlib
 from collections.abc import Iterator

@@ -1,5 +1,6 @@
 """One camera's chain from a frame to reads: look, detect, track, recognise, keep the evidence."""
 
+import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,8 +16,10 @@ from edge.recognise import PlateRecogniser, Reading, split_lines
 from edge.shots import NO_IMAGES, keep_evidence, quality_of, rim_of
 from edge.throttle import Pace, ReadingSettings, TrackReadings
 from edge.track import ByteTracker, Track, TrackingSettings, TrackState
-from images.store import ImageStore
+from images.store import ImageError, ImageStore
 from schemas.records import PlateRead
+
+logger = logging.getLogger(__name__)
 
 _READS = uuid.UUID("6f2b9a52-9c0e-5d59-8f1c-0c1d6c8b7a10")  # namespace of read ids, random once
 _UNREAD = TrackReadings()
@@ -61,6 +64,7 @@ class CameraPipeline:
         recogniser: PlateRecogniser,
         images: ImageStore | None,
         session: str,
+        *,
         host: str = "",
         settings: PipelineSettings | None = None,
     ) -> None:
@@ -82,9 +86,9 @@ class CameraPipeline:
         return self._tracker.tracks
 
     def process(self, frame: Frame) -> list[PlateRead]:
-        """The reads of one frame, from left to right; mostly none. Raises ImageError.
+        """The reads of one frame, from left to right; mostly none.
 
-        Frames must come in order of capture.
+        Frames must come in order of capture. A picture that cannot be kept is logged and ''.
         """
         settings = self._settings
         if frame.number % (settings.skip_frames + 1):
@@ -170,13 +174,13 @@ class CameraPipeline:
         name = f"{camera.id}/{self._session}/{track.track_id}/{frame.number}"
         images = NO_IMAGES
         if self._images is not None:
-            images = keep_evidence(
-                self._images,
-                frame.image,
-                detection.quad,
-                f"{camera.id}/{track.track_id}-{frame.number}",
-                frame.captured_at_us,
-            )
+            stem = f"{camera.id}/{track.track_id}-{frame.number}"
+            try:
+                images = keep_evidence(
+                    self._images, frame.image, detection.quad, stem, frame.captured_at_us
+                )
+            except ImageError as error:  # a read without pictures is better than none
+                logger.warning("%s: %s", camera.id, error)
         return {
             "read_id": str(uuid.uuid5(_READS, name)),
             "camera_id": camera.id,

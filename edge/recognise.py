@@ -55,7 +55,7 @@ class TextRecogniser:
     ) -> None:
         self._session = session(model or packaged("PP-OCRv6_rec_small.onnx"), threads)
         self._input = self._session.get_inputs()[0].name
-        known = self._session.get_modelmeta().custom_metadata_map["character"].split("\n") + [" "]
+        known = [*self._session.get_modelmeta().custom_metadata_map["character"].split("\n"), " "]
         columns = {sign: index + 1 for index, sign in enumerate(known)}  # column 0 is no sign
         self._signs = [sign for sign in characters if sign in columns]
         self._columns = [0] + [columns[sign] for sign in self._signs]

@@ -64,8 +64,8 @@ class Track:
     def box(self) -> np.ndarray:
         """Where it is, or is thought to be: left, top, right, bottom in pixels."""
         cx, cy, aspect, height = self._filter.x[:4, 0]
-        half = np.array([aspect * height, height]) / 2
-        return np.concatenate([(cx, cy) - half, (cx, cy) + half])
+        half = aspect * height / 2
+        return np.array([cx - half, cy - height / 2, cx + half, cy + height / 2])
 
     def expected(self, at_us: int) -> np.ndarray:
         """Where it is thought to be at ``at_us``: left, top, right, bottom in pixels."""
