@@ -44,8 +44,8 @@ class Settings(BaseModel):
     cameras: Path = Path("config/cameras.yaml")
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
-    retention_raw_days: float = Field(default=7, gt=0)
-    retention_plates_days: float = Field(default=90, gt=0)
+    retention_raw_days: int = Field(default=7, ge=1)
+    retention_plates_days: int = Field(default=90, ge=1)
     dedup: DedupSettings = DedupSettings()
 
     @field_validator("partitions", mode="before")

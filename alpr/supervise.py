@@ -184,6 +184,7 @@ class Supervisor:
         self._selector.register(child.process.stdout, selectors.EVENT_READ, child)
         child.started = time.monotonic()
         child.lines = Lines()
+        child.last.clear()
         self._turn(child, "running")
         again = f", restart {child.restarts}" if child.restarts else ""
         self._say(OWN_NAME, "INFO", f"{program.name} started (pid {child.process.pid}{again})")

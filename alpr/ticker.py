@@ -66,8 +66,8 @@ class Ticker:
 def retention(settings: Settings) -> Mapping[str, int]:
     """Topics that do not keep for ever, and how long they keep, in microseconds."""
     kept = {name: t.retention_us for name, t in TOPICS.items() if t.retention_us is not None}
-    kept[RAW.name] = int(settings.retention_raw_days * DAY_US)
-    kept[DETECTED.name] = int(settings.retention_plates_days * DAY_US)
+    kept[RAW.name] = settings.retention_raw_days * DAY_US
+    kept[DETECTED.name] = settings.retention_plates_days * DAY_US
     return kept
 
 

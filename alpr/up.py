@@ -12,16 +12,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from alpr.errors import AlprError, Busy
 from alpr.logs import Printer, Say
 from alpr.settings import EMBEDDED, Settings
 from alpr.supervise import OWN_NAME, Patience, Program, Supervisor
-from alpr.wiring import Database, open_codec, open_database, open_log
+from alpr.wiring import Database, open_codec, open_database, open_log, open_queries
 from eventlog.log import Log
 from schemas.codec import Codec, DecodeError
 from schemas.topics import DETECTED, RAW
+
+if TYPE_CHECKING:
+    from projections.queries import SightingQueries
 
 SNAPSHOT_S = 1  # how far dedup goes back after a restart
 BATCH = 1000
@@ -89,6 +92,11 @@ class Up:
             self.stop()
             raise
         self._say(OWN_NAME, "INFO", f"the API is at {self.address}, the data in {settings.home}")
+
+    def queries(self) -> "SightingQueries":
+        """What the view can be asked; the caller closes it."""
+        assert self._database is not None
+        return open_queries(self._database)
 
     def drained(self) -> bool:
         """Whether every source has ended and the view holds all that came of it; no waiting.

@@ -39,16 +39,16 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
     SIGTERM and SIGINT end it at once: what was read is appended.
     """
-    from edge.cameras import load_cameras
-    from edge.pipeline import PipelineSettings
-    from edge.run import read_file
-
     if arguments.model or arguments.plate_model:
         flag = "--model" if arguments.model else "--plate-model"
         raise ConfigError(f"{flag} needs YOLO, which is not there yet; leave it out")
     if arguments.skip_frames < 0:
         raise ConfigError(f"--skip-frames {arguments.skip_frames} is below 0; give 0 or more")
     configure_logs(arguments.debug)
+    from edge.cameras import load_cameras
+    from edge.pipeline import PipelineSettings
+    from edge.run import read_file
+
     cameras = [camera for camera in load_cameras(settings.cameras) if camera.enabled]
     for camera in cameras:
         _check(camera, settings.cameras)

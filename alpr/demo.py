@@ -1,0 +1,258 @@
+"""``alpr demo``: a rendered drive-by, or a video, through the whole system, before your eyes."""
+
+import argparse
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from alpr.errors import AlprError, ConfigError
+from alpr.logs import Say
+from alpr.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from alpr.up import Up
+    from projections.queries import SightingQueries
+    from training.driveby import Truth
+
+PORTS = 20  # tried from the settings' on, since a demonstration should not fail over one
+WAIT_S = 600.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """What `alpr demo` takes."""
+    parser.add_argument("video", nargs="?", type=Path, help="a video instead of the drive-by")
+    parser.add_argument(
+        "--once", action="store_true", help="end with the video; say whether its truth was met"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="another drive-by")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Show the sightings of a video as they come; exit code 1 if a known truth is not met."""
+    from rich.console import Console
+
+    from alpr.up import Up
+
+    console = Console(highlight=False)
+    home = _fresh(settings.home / "demo")
+    video, truth = arguments.video, None
+    if video is None:
+        video, truth = _render(home / "drive-by.mp4", arguments.seed, console)
+    elif not video.is_file():
+        raise ConfigError(f"there is no file {video}; name a video, or nothing for the drive-by")
+    own = settings.changed(
+        home=home,
+        cameras=_cameras(home / "cameras.yaml", video),
+        api_port=_free_port(settings.api_host, settings.api_port),
+    )
+    say = _Quiet(home / "demo.log")
+    console.print(f"Starting: edge, dedup, project, ticker, api (their log: {say.path})")
+    with Up(own, say) as up:
+        console.print(f"\n  The page:  [bold]{up.address}[/bold]\n")
+        shown = _follow(up, console)
+        if truth is not None:
+            verdict = judge(truth, shown)
+            verdict.tell(console)
+        else:
+            verdict = None
+            console.print(f"{len(shown)} sightings in {video.name}.")
+        if arguments.once:
+            return int(verdict is not None and not verdict.met)
+        console.print(f"\nThe page stays at [bold]{up.address}[/bold] until Ctrl-C.")
+        while not up.supervisor.wait(0.5):
+            pass
+        raise AlprError(up.supervisor.failure or "a process has ended; see the log")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was seen, held against what there was to see; plates without separators."""
+
+    right: tuple[str, ...]
+    missed: tuple[str, ...]
+    wrong: tuple[str, ...]
+    """sightings of no plate of the clip, or a second one of the same"""
+
+    @property
+    def met(self) -> bool:
+        """Whether every plate was seen once, and nothing else."""
+        return not self.missed and not self.wrong
+
+    def tell(self, console: "Console") -> None:
+        """Print it."""
+        total = len(self.right) + len(self.missed)
+        mark = "[green]✓[/green]" if self.met else "[red]✗[/red]"
+        console.print(f"{mark} {len(self.right)} of {total} plates read right, once each.")
+        if self.missed:
+            console.print(f"  not seen: {', '.join(self.missed)}")
+        if self.wrong:
+            console.print(f"  seen and not there: {', '.join(self.wrong)}")
+
+
+def judge(truth: "Truth", sightings: Sequence[dict[str, Any]]) -> Verdict:
+    """Compare the sightings that stand with the plates that drove by."""
+    seen = [str(row["plate_normalized_text"]) for row in sightings]
+    there = [plate.plate for plate in truth.plates]
+    wrong = list(seen)
+    for plate in there:
+        if plate in wrong:
+            wrong.remove(plate)
+    return Verdict(
+        right=tuple(plate for plate in there if plate in seen),
+        missed=tuple(plate for plate in there if plate not in seen),
+        wrong=tuple(wrong),
+    )
+
+
+class _Quiet:
+    """The processes' log goes to a file; only what went wrong is shown."""
+
+    def __init__(self, path: Path) -> None:
+        from alpr.logs import Printer
+
+        self.path = path
+        self._file = Printer(path.open("a", encoding="utf-8"))
+        self._shown: Say = Printer(sys.stderr)
+
+    def __call__(self, name: str, level: str, message: str) -> None:
+        self._file(name, level, message)
+        if level in ("ERROR", "CRITICAL"):
+            self._shown(name, level, message)
+
+
+def _fresh(home: Path) -> Path:
+    """An empty home of our own: a demonstration begins with nothing, and touches nothing else."""
+    mark = home / "drive-by.txt"
+    if home.exists():
+        if not mark.exists():
+            raise ConfigError(
+                f"{home} is not of an earlier demonstration; move it away, or set ALPR_HOME"
+            )
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
+    mark.write_text("`alpr demo` empties this folder at each start.\n", encoding="utf-8")
+    return home
+
+
+def _render(path: Path, seed: int, console: "Console") -> tuple[Path, "Truth"]:
+    from rich.progress import Progress
+
+    from training.driveby import render
+
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("Rendering a drive-by", total=None)
+        truth = render(
+            path,
+            seed=seed,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    seconds = truth.frames / truth.fps
+    console.print(f"A drive-by of {seconds:.0f} s, {len(truth.plates)} plates: {path}")
+    return path, truth
+
+
+def _cameras(path: Path, video: Path) -> Path:
+    camera = {
+        "id": "GATE-1",
+        "name": "Demonstration",
+        "source": str(video.absolute()),
+        "site": "Demo",
+        "zone": "Entrance",
+        "lane": "1",
+    }
+    path.write_text(yaml.safe_dump({"cameras": [camera]}), encoding="utf-8")
+    return path
+
+
+def _free_port(host: str, first: int) -> int:
+    for port in range(first, min(first + PORTS, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise ConfigError(f"ports {first} to {first + PORTS - 1} are in use; set ALPR_API_PORT")
+
+
+def _follow(up: "Up", console: "Console") -> list[dict[str, Any]]:
+    """Show the sightings while they come, until all is read; those that stand at the end."""
+    from rich.live import Live
+
+    began = time.monotonic()
+    rows: list[dict[str, Any]] = []
+    told: dict[str, tuple[Any, ...]] = {}
+    first: float | None = None
+    queries = up.queries()
+    try:
+        with Live(_table(rows), console=console, refresh_per_second=4) as live:
+            while not up.wait_drained(0.5):
+                rows = _rows(queries)
+                if rows and first is None:
+                    first = time.monotonic() - began
+                if console.is_terminal:
+                    live.update(_table(rows))
+                else:
+                    _tell_new(rows, told, console)
+                if time.monotonic() - began > WAIT_S:
+                    raise AlprError(f"the video is not read after {WAIT_S:.0f} s; see the log")
+            rows = _rows(queries)
+            live.update(_table(rows))
+    finally:
+        queries.close()
+    if first is not None:
+        console.print(
+            f"First sighting {first:.0f} s after the start, all read after"
+            f" {time.monotonic() - began:.0f} s."
+        )
+    return rows
+
+
+def _rows(queries: "SightingQueries") -> list[dict[str, Any]]:
+    from projections.errors import ViewError
+
+    try:
+        found = queries.recent(limit=200)
+    except ViewError:
+        return []  # the view is being made
+    return sorted(found, key=lambda row: (row["first_seen"], str(row["event_id"])))
+
+
+def _tell_new(
+    rows: Sequence[dict[str, Any]], told: dict[str, tuple[Any, ...]], console: "Console"
+) -> None:
+    """Where nothing can be redrawn, a line for each change."""
+    for row in rows:
+        what = (row["status"], row["plate_normalized_text"])
+        if told.get(str(row["event_id"])) != what:
+            told[str(row["event_id"])] = what
+            console.print(f"{row['first_seen']:%H:%M:%S}  {what[1]:<10} {what[0]}")
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table("Seen", "Plate", "Country", "Confidence", "Reads", "Status", expand=False)
+    tones = {"tentative": "yellow", "confirmed": "green", "revised": "magenta", "ended": "dim"}
+    for row in rows:
+        table.add_row(
+            f"{row['first_seen']:%H:%M:%S}–{row['last_seen']:%H:%M:%S}",
+            f"[bold]{row['plate_normalized_text']}[/bold]",
+            row["plate_region"] or "",
+            f"{row['plate_confidence']:.2f}",
+            str(row["reads"]),
+            f"[{tones.get(row['status'], 'white')}]{row['status']}[/]",
+        )
+    if not rows:
+        table.add_row("…", "waiting for the first plate", "", "", "", "")
+    return table
