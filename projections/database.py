@@ -46,7 +46,7 @@ def scalar(connection: Connection, statement: str) -> Any:
 
 def without_password(url: str) -> str:
     """A database's URL as it may be shown."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:…@", url)
+    return re.sub(r"(://[^:/@]*:)[^@]*(?=@)|(password=)[^&\s]*", r"\1\2…", url)
 
 
 @contextmanager

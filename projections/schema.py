@@ -128,14 +128,19 @@ def _partition_by_time(cursor: Cursor, schema: str, policies: Policies) -> None:
     https://docs.timescale.com/api/latest/hypertable/create_hypertable/ and
     https://docs.timescale.com/api/latest/compression/. Elsewhere nothing: same results.
     """
-    cursor.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'")
-    if cursor.fetchone() is None:
+    # Its settings exist only where its library is preloaded; elsewhere CREATE EXTENSION would
+    # end the session.
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') "
+        "AND EXISTS (SELECT FROM pg_settings WHERE name LIKE 'timescaledb.%')"
+    )
+    if cursor.fetchone() != (True,):
         return
     cursor.execute("SAVEPOINT timescale")
     try:
         cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public")
     except psycopg2.Error:
-        # Installed but not loaded, or not ours to enable: plain tables do as well.
+        # Not ours to enable: plain tables do as well.
         cursor.execute("ROLLBACK TO SAVEPOINT timescale")
         return
     cursor.execute(f"SET LOCAL search_path = {schema}, public")

@@ -12,6 +12,7 @@ import pytest
 from eventlog.log import Append
 from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
+from projections.errors import ViewUnavailable
 from projections.queries import SightingQueries
 from projections.rebuild import Rebuilt, drop_old, rebuild
 from projections.schema import migrate
@@ -219,3 +220,35 @@ def test_a_swap_under_writers_and_readers_loses_and_doubles_nothing(log, codec, 
     assert counts == sorted(counts)  # no reader ever saw less than before
     follow(log, codec, live)
     assert rebuild(url, log, codec).differences == []
+
+
+def test_the_swap_waits_its_turn_behind_a_long_transaction(log, codec, live, url, monkeypatch):
+    monkeypatch.setattr("projections.rebuild._LOCK_TIMEOUT_MS", 50)
+    with closing(psycopg2.connect(url)) as connection:
+        connection.cursor().execute("UPDATE alpr.view_positions SET watermark = watermark")
+        timer = threading.Timer(0.5, connection.rollback)
+        timer.start()
+        rebuild(url, log, codec)
+        timer.join()
+    monkeypatch.setattr("projections.rebuild._LOCK_ATTEMPTS", 1)
+    with closing(psycopg2.connect(url)) as connection:
+        connection.cursor().execute("UPDATE alpr.view_positions SET watermark = watermark")
+        with pytest.raises(ViewUnavailable, match="try again"):
+            rebuild(url, log, codec)
+
+
+def test_a_compacted_log_gives_the_same_view(tmp_path, url):
+    now = [1_000]
+    with (
+        closing(SqliteLog(tmp_path / "log", partitions=1, clock=lambda: now[0])) as log,
+        closing(SqliteRegistry(tmp_path / "log")) as registry,
+        closing(SightingsView(url, log.uuid)) as view,
+    ):
+        codec = Codec(registry)
+        append(log, codec, 0, [sighting(n, revision) for revision in (1, 2) for n in range(20)])
+        append(log, codec, 0, [("erase", event_id(3))])
+        now[0] = 10_000
+        append(log, codec, 0, [sighting(n, 3) for n in range(10, 20)])
+        follow(log, codec, view)
+        assert log.trim(DETECTED.name, 5_000) > 0
+        assert rebuild(url, log, codec) == Rebuilt(19, 0, [])

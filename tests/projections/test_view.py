@@ -130,9 +130,20 @@ def test_a_lost_connection_is_said_and_the_next_call_connects_anew(view, url):
     assert view.apply(0, 0, [sighting(1)], 1) == []
 
 
-def test_no_server_is_said_without_the_password():
-    with pytest.raises(ViewUnavailable) as raised:
-        SightingsView("postgresql://alpr:secret@127.0.0.1:1/alpr_db", LOG)
+@pytest.mark.parametrize(
+    "nowhere",
+    [
+        "postgresql://alpr:secret@127.0.0.1:1/alpr_db",
+        "postgresql://alpr@127.0.0.1:1/alpr_db?password=secret&sslmode=disable",
+        "host=127.0.0.1 port=1 password=secret",
+    ],
+)
+def test_no_server_is_said_without_the_password(nowhere):
+    with pytest.raises(ViewUnavailable, match=r"127\.0\.0\.1") as raised:
+        SightingsView(nowhere, LOG)
     assert "secret" not in str(raised.value)
+
+
+def test_a_query_without_a_server_is_said():
     with pytest.raises(ViewUnavailable):
         SightingQueries("postgresql://alpr@127.0.0.1:1/alpr_db").stats()
