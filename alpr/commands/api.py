@@ -1,6 +1,9 @@
 """``alpr api``: the query API and its pages over HTTP."""
 
 import argparse
+import signal
+import sys
+from types import FrameType
 
 from alpr.errors import Busy
 from alpr.logs import configure as configure_logs
@@ -20,6 +23,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from api.serve import ServeError, serve
 
     configure_logs(arguments.debug)
+    # uvicorn ends well and then raises the signal again, which must not keep us from leaving the
+    # database.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)
     host = arguments.host or settings.api_host
     port = settings.api_port if arguments.port is None else arguments.port
     database = open_database(settings)
@@ -32,3 +39,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     finally:
         database.stop()
     return 0
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
