@@ -25,7 +25,8 @@ class AttentionSettings:
     ``follow_us``, standing ones every ``relook_us`` (microseconds). ``first_pixels`` bounds the
     size of the first look, which is at everything, ``pixels`` that of a search in one region:
     far plates move in small regions, which are looked at in full size, near ones in large
-    regions, which are reduced. ``margin`` is put around what moves, in pixels.
+    regions, which are reduced. ``margin`` is put around what moves, in pixels. The first look
+    may enlarge the picture up to ``enlarge`` times.
     """
 
     search_us: int = 240_000
@@ -34,6 +35,7 @@ class AttentionSettings:
     first_pixels: int = 500_000
     pixels: int = 90_000
     margin: int = 40
+    enlarge: float = 1.0
 
 
 class Attention:
@@ -69,7 +71,8 @@ class Attention:
         scale = image.shape[1] / _WIDTH
         if self._seen is None or self._usual is None or self._seen.shape != now.shape:
             self._seen, self._usual = now.copy(), np.zeros(now.shape, np.float32)
-            return [Look(roi, _scale(roi, self._settings.first_pixels))]
+            scale = (self._settings.first_pixels / _area(roi)) ** 0.5
+            return [Look(roi, min(self._settings.enlarge, scale))]
         difference = now - self._seen
         difference = np.abs(difference - float(np.median(difference)))  # exposure is levelled out
         changed = difference > np.maximum(_CHANGE, _RESTLESS * self._usual)

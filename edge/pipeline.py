@@ -163,8 +163,8 @@ class CameraPipeline:
             confidence,
             due.quality,
             due.detection.box,
-            frame.captured_at_us,
-            self._settings.reading,
+            at_us=frame.captured_at_us,
+            settings=self._settings.reading,
         )
 
     def _read(self, frame: Frame, due: _Due, reading: Reading) -> PlateRead:
@@ -222,7 +222,7 @@ def _unbounded(region: Region, width: int, height: int) -> Region:
 def picture_settings(settings: PipelineSettings | None = None) -> PipelineSettings:
     """Settings for still pictures: each is looked at as a whole, larger, once."""
     base = settings or PipelineSettings()
-    return replace(base, attention=replace(base.attention, first_pixels=900_000))
+    return replace(base, attention=replace(base.attention, first_pixels=900_000, enlarge=2.0))
 
 
 def plain(text: str) -> str:

@@ -16,6 +16,8 @@ _HEIGHT = 48  # pixels of a line at the network's input
 _NARROWEST = 96  # pixels of width; the network was trained on padded lines
 _BATCH = 8
 _TWO_LINES = 1.9  # width over height below which a plate given as one picture has two lines
+_POSSIBLE = 0.02  # probability from which a second sign is worth telling
+_EMBLEM, _CLEAR = 0.45, 0.95  # below, a sign is none where the others' mean is above
 LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ÄÖÜ-.· "
 
 
@@ -122,20 +124,43 @@ def _decoded(scores: np.ndarray, signs: list[str]) -> Reading:
         steps.pop()
     if not steps:
         return Reading("", 0.0, ())
-    text = "".join([signs[best[step] - 1] for step in steps])
-    sure = [min(1.0, float(scores[step, best[step]])) for step in steps]
+    return _without_emblem([signs[best[step] - 1] for step in steps], scores[steps], signs)
+
+
+def _without_emblem(text: list[str], rows: np.ndarray, signs: list[str]) -> Reading:
+    """The reading of signs with a row of probabilities each, less an emblem between sure ones.
+
+    A coat of arms or a sticker is read as some sign that is less likely than not, in a text
+    that is clear otherwise; the text with it is an alternative.
+    """
+    sure = [float(row.max()) for row in rows]
+    weakest = min(range(len(sure)), key=sure.__getitem__)
+    others = [value for place, value in enumerate(sure) if place != weakest]
+    if len(others) < 4 or sure[weakest] >= _EMBLEM or float(np.mean(others)) < _CLEAR:
+        return _reading(text, rows, signs)
+    rest = [place for place in range(len(text)) if place != weakest]
+    less = _reading([text[place] for place in rest], rows[rest], signs)
+    whole = ("".join(text), round(float(np.mean(sure)) * sure[weakest], 4))
+    return Reading(
+        less.text, less.confidence, less.char_confidences, (whole, *less.alternatives[:1])
+    )
+
+
+def _reading(text: list[str], rows: np.ndarray, signs: list[str]) -> Reading:
+    """A reading with its characters' confidences and what its two weakest could be instead."""
+    sure = [min(1.0, float(row.max())) for row in rows]
     confidence = float(np.mean(sure))
     others: list[tuple[str, float]] = []
-    for place in sorted(range(len(steps)), key=sure.__getitem__)[:2]:
-        row = scores[steps[place]].copy()
-        row[0] = row[best[steps[place]]] = 0.0
+    for place in sorted(range(len(sure)), key=sure.__getitem__)[:2]:
+        row = rows[place].copy()
+        row[0] = row[rows[place].argmax()] = 0.0
         second = int(row.argmax())
-        if row[second] >= 0.02 and signs[second - 1].isalnum():
+        if row[second] >= _POSSIBLE and signs[second - 1].isalnum():
             changed = confidence + (float(row[second]) - sure[place]) / len(sure)
-            other = text[:place] + signs[second - 1] + text[place + 1 :]
+            other = "".join([*text[:place], signs[second - 1], *text[place + 1 :]])
             others.append((other, round(max(0.0, changed), 4)))
     return Reading(
-        text,
+        "".join(text),
         round(confidence, 4),
         tuple(round(1000 * value) for value in sure),
         tuple(sorted(others, key=lambda other: -other[1])),

@@ -73,6 +73,7 @@ class TrackReadings:
         confidence: float,
         quality: float,
         box: np.ndarray,
+        *,
         at_us: int,
         settings: ReadingSettings,
     ) -> None:
