@@ -94,9 +94,10 @@ class Grammar:
     def _regions(self, text: str, scope: str) -> tuple[str, ...]:
         """The regions of the scope whose plates look like ``text`` (normalised), sorted.
 
-        For ``auto`` a text needs a letter and a digit, whatever a grammar allows.
+        For ``auto`` a text needs a letter, a digit and five characters, whatever a grammar
+        allows: among all the world's short plates, any lettering fits one.
         """
-        if scope == AUTO and (text.isdigit() or text.isalpha()):
+        if scope == AUTO and (len(text) < 5 or text.isdigit() or text.isalpha()):
             return ()
         return tuple(sorted({x.region for x in self._shaped(text, scope) if x.fits(text)}))
 
@@ -209,18 +210,28 @@ def parse(toml: str, name: str) -> Iterator[Layout]:
         unknown = set(region) - {"code", "letters", "layouts"}
         if unknown or not {"code", "layouts"} <= set(region):
             raise GrammarError(f"{name}: a region has code, layouts and perhaps letters: {region}")
-        code = cast("str", region["code"])
-        letters = sum(_BIT[letter] for letter in cast("str", region.get("letters", LETTERS)))
-        for pattern in cast("list[str]", region["layouts"]):
+        code, alphabet = region["code"], region.get("letters", LETTERS)
+        patterns: Any = region["layouts"]
+        if not (isinstance(code, str) and isinstance(alphabet, str) and isinstance(patterns, list)):
+            raise GrammarError(f"{name}: code and letters are texts, layouts a list: {region}")
+        if not alphabet or not set(alphabet) <= set(LETTERS):
+            raise GrammarError(f"{name}: {code}: letters {alphabet!r} are not some of A to Z")
+        letters = sum(_BIT[letter] for letter in set(alphabet))
+        for pattern in cast("list[Any]", patterns):
             for places in _places(pattern, letters, f"{name}: {code}"):
                 yield Layout(code, cast("str", data.get("group", "")), pattern, places)
 
 
-def _places(pattern: str, letters: int, where: str) -> Iterator[tuple[int, ...]]:
-    if not pattern or _TOKEN.sub("", pattern):
+def _places(pattern: Any, letters: int, where: str) -> Iterator[tuple[int, ...]]:
+    tokens = _TOKEN.findall(pattern) if isinstance(pattern, str) else []
+    if (
+        not tokens
+        or _TOKEN.sub("", pattern)
+        or any(low and not int(low) <= int(high) <= 20 for _, low, high in tokens)
+    ):
         raise GrammarError(f"{where}: {pattern!r} is no pattern (see rules/grammars/README.md)")
     choices: list[list[tuple[int, ...]]] = []
-    for kind, low, high in _TOKEN.findall(pattern):
+    for kind, low, high in tokens:
         sets = {"L": letters, "D": _ALL_DIGITS, "X": letters | _ALL_DIGITS}
         place = sets.get(kind) or _BIT[kind.upper()]
         span = range(int(low), int(high) + 1) if low else range(1, 2)
