@@ -13,6 +13,7 @@ from starlette.responses import Response
 from api import errors, events, models, observe, pages, parameters, reference
 from api.encode import Json
 from api.live import LiveFeed, Pace
+from api.shared import Shared
 from images.store import ImageStore
 from projections.errors import ViewError
 from projections.queries import SightingQueries
@@ -58,6 +59,7 @@ def create_app(
     )
     app.state.feed = feed
     rendered = pages.Pages()
+    stats = Shared(queries.stats)
     metrics = observe.install(app, lambda: feed.listeners)
     if cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), allow_methods=["GET"])
@@ -76,7 +78,7 @@ def create_app(
             plate = parameters.text("q", q.strip() if q else None)
             at = parameters.text("camera", camera)
             return pages.live_page(
-                queries, rendered, q=plate, camera=at, retracted=retracted, page=page
+                queries, rendered, stats(), q=plate, camera=at, retracted=retracted, page=page
             )
         listed = {"name": TITLE, "version": app.version, "endpoints": _endpoints(app)}
         return Json(listed, headers={"vary": "accept"})
@@ -112,7 +114,7 @@ def create_app(
     def docs() -> Response:
         return rendered.page("reference.html", endpoints=reference.endpoints(app.openapi()))
 
-    app.include_router(events.router(queries, feed))
+    app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
     return app
 

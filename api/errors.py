@@ -137,6 +137,6 @@ def _of_view(_: Request, error: ViewError) -> Unavailable:
     )
 
 
-def _of_bug(request: Request, error: Exception) -> ApiError:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+def _of_bug(_request: Request, _error: Exception) -> ApiError:
+    # The server logs it with its traceback; nothing of it is told.
     return ApiError("the request could not be answered: the cause is in the server's log")

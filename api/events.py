@@ -28,14 +28,14 @@ def _answers(model: type, **more: Any) -> dict[str, Any]:
     return {"response_model": None, "responses": {**ok, **_AWAY, **more.get("also", {})}}
 
 
-def router(queries: SightingQueries, feed: LiveFeed) -> APIRouter:
+def router(queries: SightingQueries, summary: Callable[[], Row], feed: LiveFeed) -> APIRouter:
     """``/stats`` and everything under ``/events``."""
     routes = APIRouter(tags=["sightings"])
 
     @routes.get("/stats", **_answers(models.StatsResponse))
     def stats() -> Response:
-        """Numbers over all sightings that stand."""
-        return Json({"is_connected": True, **queries.stats()})
+        """Numbers over all sightings that stand, at most a second old."""
+        return Json({"is_connected": True, **summary()})
 
     @routes.get("/events/recent", **_answers(models.EventsResponse))
     def recent(

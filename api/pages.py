@@ -162,6 +162,7 @@ def router(queries: SightingQueries, images: ImageStore, feed: LiveFeed, pages: 
 def live_page(
     queries: SightingQueries,
     pages: Pages,
+    stats: Row,
     *,
     q: str | None,
     camera: str | None,
@@ -172,7 +173,6 @@ def live_page(
     # Before the rows: what changes in between is told again by the stream, not lost.
     cursor = queries.latest_change()
     rows = _found(queries, q, camera, retracted, (page - 1) * PER_PAGE)
-    stats = queries.stats()
     given = {"q": q, "camera": camera, "retracted": "1" if retracted else None}
     latest = stats["latest_event"]
     return pages.page(
@@ -187,7 +187,7 @@ def live_page(
         sightings=[view.card(row) for row in rows[:PER_PAGE]],
         stats=stats,
         latest=view.moment(latest, "") if latest else None,
-        cameras=queries.cameras()[:_CAMERAS_SHOWN],
+        cameras=_chips(queries.cameras(), camera),
         cursor=cursor,
         address=_addresses({**given, "page": None if page == 1 else page}),
     )
@@ -205,6 +205,15 @@ def _found(
         pattern = q if set(q) & set("*?") else q + "*"
     wanted = Search(plate=pattern, camera=camera)
     return queries.search(wanted, PER_PAGE + 1, offset, retracted=retracted)
+
+
+def _chips(cameras: list[Row], chosen: str | None) -> list[Row]:
+    """The cameras to choose from by name: those seen last, and the chosen one whatever it is."""
+    latest = sorted(cameras, key=lambda camera: camera["last_seen"], reverse=True)
+    shown = sorted(latest[:_CAMERAS_SHOWN], key=lambda camera: camera["camera_id"])
+    if chosen and all(camera["camera_id"] != chosen for camera in shown):
+        shown.insert(0, {"camera_id": chosen, "site_id": ""})
+    return shown
 
 
 def _addresses(now: dict[str, Any]) -> Callable[..., str]:

@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from api import models
-from projections.queries import SightingQueries
+from api.shared import Shared
+from projections.errors import ViewUnavailable
+from projections.queries import Row, SightingQueries
 from tests.api.conftest import served
 from tests.api.world import (
     BARE,
@@ -244,6 +246,40 @@ def test_without_a_database_health_is_503_and_no_answer_names_the_server(world: 
         page = client.get("/", headers={"accept": "text/html"})
         assert page.status_code == 503
         assert "The database is away" in page.text
+
+
+def test_a_bug_is_told_without_its_details(world: World, caplog: pytest.LogCaptureFixture):
+    class Broken(SightingQueries):
+        def stats(self) -> Row:
+            raise ZeroDivisionError("a secret")
+
+    with served(Broken(world.url), world.pictures) as address:
+        answer = httpx.get(f"{address}/stats")
+    assert "server's log" in problem(answer, 500)
+    assert "secret" not in answer.text
+    assert "a secret" in caplog.text
+
+
+def test_statistics_are_read_once_for_all_who_ask_within_a_second():
+    now, read = [0.0], []
+
+    def count() -> int:
+        read.append(now[0])
+        if now[0] == 5.0:
+            raise ViewUnavailable("away")
+        return len(read)
+
+    shared = Shared(count, seconds=1.0, clock=lambda: now[0])
+    assert [shared(), shared()] == [1, 1]
+    now[0] = 1.0
+    assert shared() == 2
+    now[0] = 5.0
+    for _ in range(2):
+        with pytest.raises(ViewUnavailable):
+            shared()
+    now[0] = 6.0
+    assert shared() == 4
+    assert read == [0.0, 1.0, 5.0, 6.0]
 
 
 def test_pictures_come_as_jpeg_to_be_kept_and_nothing_outside_the_store_does(

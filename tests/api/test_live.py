@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.types import Message
 
-from api.live import HEARTBEAT, LiveFeed, Pace, event
+from api.live import HEARTBEAT, EventStream, LiveFeed, Pace, event
 from projections.errors import ViewUnavailable
 from projections.queries import Changes, Row, SightingQueries
 from tests.api.conftest import served
@@ -183,6 +184,26 @@ def test_a_closed_feed_lets_everyone_go_at_once_and_takes_nobody():
         feed.close()
         await asyncio.wait_for(listening, 0.5)
         assert parse(await asyncio.wait_for(hear(feed, 0, 5), 0.5)) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_listener_whose_connection_takes_nothing_is_let_go():
+    async def scenario() -> None:
+        feed = LiveFeed(Ledger(), QUICK)
+        events = feed.listen(None, plain)
+        answer = EventStream(await anext(events), events, stall=0.05)
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.sleep(60)
+
+        async def receive() -> Message:
+            await asyncio.sleep(60)
+            return {"type": "http.disconnect"}
+
+        await asyncio.wait_for(answer({"type": "http"}, receive, send), 1)
+        assert feed.listeners == 0
 
     asyncio.run(scenario())
 
