@@ -17,7 +17,7 @@ PLATES = grammar()
 
 # Country: what its plates look like | what they never do
 SAMPLES = {
-    "AT": ("W 12345 A, KB 123 XY, LL 999 AAA", "1W 2345, ABC 1234, W A1"),
+    "AT": ("W 12345 A, KB 123 XY, LL 99 AAA", "1W 2345, ABC 1234, W A1"),
     "BE": ("1-ABC-234, ABC-123, 123-ABC", "ABC-1234, 12-AB-34"),
     "BG": ("CB 1234 AB, K 0001 TX", "DB 1234 AB, CB 123 AB, C1234A"),
     "CH": ("ZH 1, ZH 123456, GE 4711", "Z 123, ZH 1234567, ZHX 12"),
