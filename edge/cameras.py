@@ -120,6 +120,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return document
 
 
+def check_sections(path: Path, known: set[str]) -> None:
+    """ConfigError if a YAML file has other sections than those known."""
+    _only(read_yaml(path), known, str(path))
+
+
 def load_settings(path: Path, kind: type, section: str) -> Any:
     """A frozen dataclass of numbers and flags from one section of a YAML file; ConfigError."""
     values = read_yaml(path).get(section) or {}
@@ -134,6 +139,8 @@ def load_settings(path: Path, kind: type, section: str) -> Any:
         fits = isinstance(value, expected) and isinstance(value, bool) == (expected is bool)
         if not fits and not (expected is float and type(value) is int):
             raise ConfigError(f"{place}: `{key}` must be a {expected.__name__}, not {value!r}")
+        if not isinstance(value, bool) and value < 0:
+            raise ConfigError(f"{place}: `{key}` is {value!r}; it cannot be below 0")
         result[key] = expected(value)
     return kind(**result)
 

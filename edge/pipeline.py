@@ -4,10 +4,11 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
-from edge.cameras import Camera
+from edge.cameras import Camera, check_sections, load_settings
 from edge.capture import Frame
 from edge.detect import Detection, Look, PlateDetector
 from edge.geometry import Region, clipped, rectified
@@ -216,6 +217,21 @@ def _unbounded(region: Region, width: int, height: int) -> Region:
         top if top > 0 else -height,
         right if right < width else 2 * width,
         bottom if bottom < height else 2 * height,
+    )
+
+
+def load_pipeline_settings(
+    tracking: Path, ocr: Path, *, skip_frames: int = 0, no_ocr: bool = False
+) -> PipelineSettings:
+    """The settings of config/tracking.yaml and config/ocr.yaml; raises ConfigError."""
+    check_sections(tracking, {"tracking", "attention"})
+    check_sections(ocr, {"reading"})
+    return PipelineSettings(
+        load_settings(tracking, AttentionSettings, "attention"),
+        load_settings(tracking, TrackingSettings, "tracking"),
+        load_settings(ocr, ReadingSettings, "reading"),
+        skip_frames,
+        no_ocr,
     )
 
 
