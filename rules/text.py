@@ -25,7 +25,10 @@ def normalise_read(text: str, confidences: Sequence[int]) -> tuple[str, tuple[in
 
     A read whose confidences do not match its text in number gets the least of them throughout
     (0 if there is none): a reader that is wrong about its own text is not to be trusted further.
+    What is below 0 or above 1000 counts as that.
     """
+    if confidences and (min(confidences) < 0 or max(confidences) > 1000):
+        confidences = [min(max(confidence, 0), 1000) for confidence in confidences]
     if text.isascii() and len(confidences) == len(text):
         if text.isalnum() and text == text.upper():
             return text, tuple(confidences)

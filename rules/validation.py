@@ -12,8 +12,8 @@ def refusal(
     ``text`` is normalised, ``confidence`` 0 to 1. Letters or digits alone are a plate only where
     the region is told and its grammar has such plates.
     """
-    if confidence < settings.min_confidence:
-        return "confidence", f"{confidence:.3f} is below {settings.min_confidence}"
+    if not settings.min_confidence <= confidence <= 1.0:  # nor NaN
+        return "confidence", f"{confidence:.3f} is not {settings.min_confidence} to 1"
     if not settings.min_length <= len(text) <= settings.max_length:
         return (
             "length",
