@@ -345,7 +345,8 @@ class Sighting:
         self.spread = [min(left, x), max(right, x), min(top, y), max(bottom, y), min(least, height)]
 
     def _keep(self, read: PlateRead, text: str, confidences: tuple[int, ...]) -> None:
-        worth = read["confidence"] * (1.0 + read["quality"])
+        quality = min(1.0, max(0.0, read["quality"]))  # NaN becomes 0
+        worth = read["confidence"] * (1.0 + quality)
         if len(self.best) == BEST_READS and worth < self.best[-1][0]:
             return
         evidence: ReadEvidence = {
@@ -358,7 +359,7 @@ class Sighting:
             "normalized_text": text,
             "confidence": read["confidence"],
             "char_confidences": list(confidences),
-            "quality": read["quality"],
+            "quality": quality,
             "box": read["box"],
             "images": read["images"],
             "reader": read["reader"],
