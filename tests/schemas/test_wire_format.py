@@ -3,7 +3,6 @@
 import json
 from contextlib import suppress
 from io import BytesIO
-from itertools import count
 
 import fastavro
 import pytest
@@ -13,27 +12,9 @@ from hypothesis import strategies as st
 from schemas.codec import Codec, DecodeError, EncodeError, parsed, schema_text
 from schemas.topics import TOPICS, subject
 from tests.schemas.generated import records
+from tests.schemas.memory import MemoryRegistry
 
 PAIRS = [(topic.name, record) for topic in TOPICS.values() for record in topic.records]
-
-
-class MemoryRegistry:
-    """Schemas by number, in memory."""
-
-    def __init__(self):
-        self.texts = {}
-        self._numbers = count(1)
-
-    def register(self, subject, schema):
-        for number, text in self.texts.items():
-            if text == schema:
-                return number
-        number = next(self._numbers)
-        self.texts[number] = schema
-        return number
-
-    def schema(self, schema_id):
-        return self.texts[schema_id]
 
 
 REGISTRY = MemoryRegistry()
