@@ -227,7 +227,7 @@ def variable(*path: str) -> str:
 
 def masked(text: str) -> str:
     """A URL without its password; any other text as it is."""
-    text = re.sub(r"(://[^:@/?#]*):.*@", r"\1:***@", text)
+    text = re.sub(r"(://[^:@/?#]*):.*@", r"\1:***@", text, flags=re.DOTALL)
     return re.sub(r"([?&]password=)[^&]*", r"\1***", text)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
+from alpr.commands.edge import cameras_of
 from alpr.errors import AlprError, Busy
 from alpr.logs import Printer, Say
 from alpr.settings import EMBEDDED, Settings
@@ -249,9 +250,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Run until SIGTERM or SIGINT, or with --once until all is read; exit code 0."""
-    from edge.cameras import load_cameras
-
-    load_cameras(settings.cameras)  # a mistake in it is told before anything starts
+    cameras_of(settings)  # a mistake among them is told before anything starts
     up = Up(settings, Printer(sys.stderr))
     with _Signals() as signals, up:
         signals.supervisor = up.supervisor

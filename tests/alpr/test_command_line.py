@@ -38,7 +38,7 @@ def alpr(
         (["settings"], {"ALPR_API_PORT": "0"}, "alpr: settings: ALPR_API_PORT=0 cannot be used"),
         (["--verbose", "settings"], {}, "alpr: settings: --verbose stands before the command"),
         (["up"], {"ALPR_CAMERAS": "no.yaml"}, "no.yaml: cannot be read: No such file"),
-        (["edge", "--model", "yolo11n.pt"], {}, "alpr: edge: --model needs YOLO"),
+        (["edge", "--model", "yolo11n.pt"], {}, "alpr: edge: --model needs the extra `yolo`"),
         (["edge", "--skip-frames", "-1"], {}, "alpr: edge: --skip-frames -1 is below 0"),
     ],
 )
@@ -58,6 +58,15 @@ def test_a_mistake_among_the_cameras_is_a_configuration_error(tmp_path: Path):
     done = alpr("up", folder=tmp_path, ALPR_CAMERAS="cameras.yaml")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "sauce" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "edge"])
+def test_a_file_that_is_not_there_is_named_with_its_camera(tmp_path: Path, command: str):
+    (tmp_path / "cameras.yaml").write_text("cameras:\n  - {id: gate, source: a.mp4}\n")
+    done = alpr(command, folder=tmp_path, ALPR_CAMERAS="cameras.yaml")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "camera gate" in done.stderr
+    assert "a.mp4): there is no such file" in done.stderr
 
 
 def test_a_port_in_use_is_a_failure_told_before_anything_starts(tmp_path: Path):
