@@ -13,7 +13,7 @@ from rapidfuzz.distance import Indel, Levenshtein
 
 from rules.grammar import Grammar
 from rules.settings import DedupSettings
-from rules.sighting import SECOND, Sighting, overlap
+from rules.sighting import SECOND, Sighting, beside, overlap
 from rules.similarity import fold, similarity, similarity_of_folded, single_difference
 from rules.text import normalise_read
 from rules.validation import refusal
@@ -33,6 +33,9 @@ STATE_VERSION = 1
 TRACK_BONUS = 0.15
 """What the same track is worth in similarity, so that it wins over a likeness by chance."""
 NEVER = 1 << 62
+BESIDE_US = 500_000
+"""How close in time two texts are read that are seen side by side."""
+MAX_GLIMPSES = 16
 MAX_STATIC = 64
 """Overlays and signs remembered of one camera group."""
 
@@ -63,10 +66,28 @@ class Camera:
     """read_id → capture time, of the reads within the lateness"""
 
 
+class Glimpse(NamedTuple):
+    """A read of the last moments: where its text stood."""
+
+    at: int
+    box: Box
+    source: tuple[str, str]
+    event_id: str
+
+
 class Group:
     """The open sightings of one camera, or of cameras that share a gate."""
 
-    __slots__ = ("by_track", "cameras", "expiry", "folded", "opened", "sightings", "static")
+    __slots__ = (
+        "by_track",
+        "cameras",
+        "expiry",
+        "folded",
+        "glimpses",
+        "opened",
+        "sightings",
+        "static",
+    )
 
     def __init__(self) -> None:
         self.sightings: dict[str, Sighting] = {}
@@ -77,6 +98,7 @@ class Group:
         self.expiry = NEVER
         """no sighting ends before the group's time reaches this"""
         self.static: list[tuple[str, Box]] = []
+        self.glimpses: list[Glimpse] = []
 
 
 class Deduplication:
@@ -144,6 +166,7 @@ class Deduplication:
                     "tracks": dict(group.by_track),
                     "opened": group.opened,
                     "static": list(group.static),
+                    "glimpses": [tuple(glimpse) for glimpse in group.glimpses],
                 }
                 for key, group in self._groups.items()
             },
@@ -164,6 +187,7 @@ class Deduplication:
             group = self._groups.setdefault(key, Group())
             group.opened = saved["opened"]
             group.static = list(saved["static"])
+            group.glimpses = [Glimpse(*glimpse) for glimpse in saved["glimpses"]]
             group.by_track = dict(saved["tracks"])
             for kept in saved["sightings"]:
                 sighting = Sighting.of(kept)
@@ -294,6 +318,7 @@ class Deduplication:
         group.folded[sighting.event_id] = sighting.folded
         group.by_track[read["track_id"]] = sighting.event_id
         self._touched.add(sighting.event_id)
+        self._ride(group, sighting, read)
         if rival is not None:
             yield from self._merge(group, sighting, rival, read["track_id"], offset)
             sighting = group.sightings.get(sighting.event_id)
@@ -380,6 +405,24 @@ class Deduplication:
             sighting.text, sighting.folded, text, folded, settings.similarity
         )
 
+    def _ride(self, group: Group, sighting: Sighting, read: PlateRead) -> None:
+        """Note which of the texts seen side by side in these moments is the plate."""
+        captured, box, source = read["captured_at"], read["box"], sighting.source
+        kept: list[Glimpse] = []
+        for glimpse in group.glimpses:
+            if abs(captured - glimpse.at) > BESIDE_US:
+                continue
+            kept.append(glimpse)
+            other = group.sightings.get(glimpse.event_id)
+            if other is None or other is sighting or glimpse.source != source:
+                continue
+            if other.natural != sighting.natural and beside(box, glimpse.box):
+                rider = sighting if other.natural else other
+                rider.riding = min(rider.riding + 1, rider.reads)
+                self._touched.add(rider.event_id)
+        kept.append(Glimpse(captured, box, source, sighting.event_id))
+        group.glimpses = kept[-MAX_GLIMPSES:]
+
     def _twin(self, group: Group, sighting: Sighting) -> Sighting | None:
         """Another open sighting that a changed vote has proved to be of the same plate."""
         for other in group.sightings.values():
@@ -407,7 +450,10 @@ class Deduplication:
         if len(longer) == len(shorter) + 1 and (
             longer.startswith(shorter) or longer.endswith(shorter)
         ):
-            return self._settings.similarity
+            known = sighting.ballot.texts()
+            return (
+                0.0 if any(_differ(fold(t), folded) for t in known) else self._settings.similarity
+            )
         place = single_difference(sighting.folded, folded)
         if place is None:
             return 0.0
@@ -417,6 +463,17 @@ class Deduplication:
         ):
             return 0.0
         return self._settings.similarity
+
+    def _unsure(self, one: Sighting, other: Sighting) -> bool:
+        """Whether two sightings' texts differ where not both are read with confidence."""
+        place = single_difference(one.folded, other.folded)
+        if place is None:
+            return True
+        sure = 1000 * self._settings.confident
+        return any(
+            (s.ballot.confidences(s.text)[place : place + 1] or (0,))[0] < sure
+            for s in (one, other)
+        )
 
     def _doubtful(self, confidences: Sequence[int], place: int) -> bool:
         """Whether a character's confidence is low, and lower than that of all its neighbours."""
@@ -439,7 +496,7 @@ class Deduplication:
         if similarity(one.text, rival.text) < self._settings.track_similarity:
             return
         outvoted = rival.tracks == 1 and one.ballot.on_track(track_id) >= rival.reads
-        if _differ(one.folded, rival.folded) and not outvoted:
+        if _differ(one.folded, rival.folded) and not (outvoted and self._unsure(one, rival)):
             return
         keep, gone = sorted((one, rival), key=lambda s: (-s.reads, s.first_seen, s.event_id))
         keep.absorb(gone, self._grammar)
@@ -473,22 +530,22 @@ class Deduplication:
         self._forget(group, sighting)
         if sighting.plausible(self._settings, self._grammar):
             yield self._tell(sighting, "ended", offset, reason=reason)
-        elif sighting.status is not None:
-            yield self._tell(sighting, "retracted", offset, reason="unrepeated")
+            return
+        if 2 * sighting.riding >= sighting.reads:
+            why, detail = "lettering", "stands beside a plate on the same vehicle"
         else:
-            yield self._refuse(
-                sighting.opener,
-                sighting.offset,
-                "unrepeated",
-                f"{sighting.text} fits no grammar and was read {sighting.agreeing()} time(s)",
-            )
+            why, detail = "unrepeated", "fits no grammar and was not read again"
+        if sighting.status is not None:
+            yield self._tell(sighting, "retracted", offset, reason=why)
+        else:
+            yield self._refuse(sighting.opener, sighting.offset, why, f"{sighting.text} {detail}")
 
     def _is_static(self, group: Group, sighting: Sighting) -> bool:
         passes = group.opened - sighting.passed - 1
         settings = self._settings
         if passes < settings.overlay_passes or sighting.reads < 2 or not sighting.still():
             return False
-        if not self._grammar.regions(sighting.text, sighting.scope):
+        if not sighting.natural:
             return True
         stay = sighting.last_seen - sighting.first_seen
         return passes >= settings.overlay_passes_plate and stay >= settings.overlay_plate_s * SECOND

@@ -44,10 +44,13 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """A text that the grammar allows and how many characters had to give way."""
+    """A text that the grammar allows, how many characters had to give way, and the weight of
+    those that came less that of those that went.
+    """
 
     text: str
     changed: int
+    support: int
 
 
 class Grammar:
@@ -135,23 +138,24 @@ class Grammar:
     ) -> str:
         """``text`` with letters and digits that OCR confuses put where the grammar wants them.
 
-        ``evidence`` gives for each place, where there are several opinions, the weight of each;
-        among the
-        characters that fit and are confusable with the one voted, the heaviest wins. A text
-        that fits as it is stays; so does one that needs more than ``limit`` changes, or whose
-        equally near layouts disagree.
+        ``evidence`` gives for each place the weight of each character read there. The fewest
+        changes win; of equals the one with the most evidence for it and the least against, so
+        that the characters least certain give way. A text that fits as it is stays; so does one
+        that needs more than ``limit`` changes, or for which two repairs are as good.
         """
         if self.regions(text, scope):
             return text
-        found: dict[str, int] = {}
+        found: dict[str, tuple[int, int]] = {}
         for layout in self._of(scope).get(len(text), ()):
-            candidate = _fit(text, evidence, layout, limit)
-            if candidate is not None:
-                found[candidate.text] = candidate.changed
+            repair = _fit(text, evidence, layout, limit)
+            if repair is not None:
+                found[repair.text] = (-repair.changed, repair.support)
         if scope == AUTO:
-            found = {plate: n for plate, n in found.items() if self.regions(plate, scope)}
-        nearest = min(found.values(), default=0)
-        best = [plate for plate, changed in found.items() if changed == nearest]
+            found = {plate: rank for plate, rank in found.items() if self.regions(plate, scope)}
+        if not found:
+            return text
+        highest = max(found.values())
+        best = [plate for plate, rank in found.items() if rank == highest]
         return best[0] if len(best) == 1 else text
 
     def _of(self, scope: str) -> dict[int, tuple[Layout, ...]]:
@@ -173,7 +177,7 @@ def _fit(
     text: str, evidence: Sequence[Mapping[str, int]], layout: Layout, limit: int
 ) -> Repair | None:
     characters: list[str] = []
-    changed = 0
+    changed = support = 0
     for index, (character, place) in enumerate(zip(text, layout.places, strict=True)):
         if _BIT[character] & place:
             characters.append(character)
@@ -182,10 +186,12 @@ def _fit(
         allowed = [other for other in CONFUSABLE.get(character, "") if _BIT[other] & place]
         if changed > limit or not allowed:
             return None
-        # The order within CONFUSABLE, likeliest first, breaks ties.
         votes = evidence[index] if evidence else _NONE
-        characters.append(max(allowed, key=lambda other, votes=votes: votes.get(other, 0)))
-    return Repair("".join(characters), changed)
+        # The order within CONFUSABLE, likeliest first, breaks ties.
+        other = max(allowed, key=lambda other, votes=votes: votes.get(other, 0))
+        support += votes.get(other, 0) - votes.get(character, 0)
+        characters.append(other)
+    return Repair("".join(characters), changed, support)
 
 
 @cache

@@ -34,14 +34,19 @@ def middle(box: Box) -> tuple[float, float]:
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes, 0 to 1."""
+    """Share of the smaller of two boxes that lies within the other, 0 to 1."""
     width = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
     height = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
     if width <= 0 or height <= 0:
         return 0.0
-    common = width * height
-    whole = one["width"] * one["height"] + other["width"] * other["height"] - common
-    return common / whole
+    return width * height / min(one["width"] * one["height"], other["width"] * other["height"])
+
+
+def beside(one: Box, other: Box) -> bool:
+    """Whether two boxes may be on the same vehicle: not further apart than four plates."""
+    (x, y), (other_x, other_y) = middle(one), middle(other)
+    reach = 4 * max(one["width"], other["width"])
+    return abs(x - other_x) <= reach and abs(y - other_y) <= reach
 
 
 @dataclass(slots=True)
@@ -62,6 +67,10 @@ class Sighting:
     text: str = ""
     """the vote's, as of the last read"""
     folded: str = ""
+    natural: bool = False
+    """whether a grammar takes the text nearly as it was read"""
+    riding: int = 0
+    """reads that had a natural plate beside them: what is written on a vehicle"""
     reads: int = 0
     tracks: int = 0
     bound: list[str] = field(default_factory=list[str])
@@ -140,8 +149,7 @@ class Sighting:
         self.source = (read["camera_id"], read["session"])
         self._keep(read, text, confidences)
         if self.reads == 1 or self.ballot.only_text() is None:
-            self.text = winner(self.ballot.weights(), grammar, self.scope)
-            self.folded = fold(self.text)
+            self._decide(grammar)
         return dropped
 
     def absorb(self, other: "Sighting", grammar: Grammar) -> None:
@@ -160,8 +168,8 @@ class Sighting:
             for f, a, b in zip((min, max, min, max, min), self.spread, other.spread, strict=True)
         ]
         self.best = sorted(self.best + other.best, key=_rank)[:BEST_READS]
-        self.text = winner(self.ballot.weights(), grammar, self.scope)
-        self.folded = fold(self.text)
+        self.riding += other.riding
+        self._decide(grammar)
 
     def count(self, grammar: Grammar) -> Vote:
         """The vote over all reads, with its reasons."""
@@ -182,11 +190,17 @@ class Sighting:
         return max(right - left, bottom - top) <= max(2.0, height / 6)
 
     def plausible(self, settings: DedupSettings, grammar: Grammar) -> bool:
-        """Whether it may be published: a plate by grammar, or repeated, or read with certainty."""
+        """Whether it may be published: a plate by grammar, or repeated, or read with certainty;
+        but not what rides along with a plate that fits better.
+        """
+        if self.natural:
+            return True
+        if 2 * self.riding >= self.reads:
+            return False
         return (
             bool(grammar.regions(self.text, self.scope))
-            or self.agreeing() >= settings.confirm_reads
             or self.confidence >= settings.confirm_confidence
+            or self.agreeing() >= settings.confirm_reads
         )
 
     def sure(self, settings: DedupSettings) -> bool:
@@ -334,6 +348,10 @@ class Sighting:
         """The sighting whose ``state`` was taken."""
         fresh = {name: deepcopy(value) for name, value in state.items() if name != "ballot"}
         return cls(**fresh, ballot=Ballot.of(state["ballot"]))
+
+    def _decide(self, grammar: Grammar) -> None:
+        self.text, self.natural = winner(self.ballot.weights(), grammar, self.scope)
+        self.folded = fold(self.text)
 
     def _see(self, box: Box) -> None:
         x, y = middle(box)

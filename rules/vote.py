@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import isqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
@@ -20,6 +20,9 @@ Weights = tuple[int, ...]
 confidences, per mille; last the number of reads, in thousandths."""
 
 _MEANS, _READS = -2, -1
+
+_TWINS = ({"0", "O"}, {"1", "I"})  # one and the same in many plates' typefaces
+_CERTAIN = 0.9
 
 MAX_TEXTS = 24
 """Distinct texts remembered of one sighting; the lightest go first."""
@@ -83,10 +86,15 @@ class Ballot:
         return counts
 
     def confidences(self, text: str) -> tuple[int, ...]:
-        """Mean confidence of each character over the reads that say ``text``, per mille."""
+        """Mean confidence of each character over the reads that say ``text``, per mille.
+
+        Empty if none does, as where the vote or the grammar put a text together.
+        """
         found = [texts[text] for texts in self.tracks.values() if text in texts]
         if text in self.settled:
             found.append(self.settled[text])
+        if not found:
+            return ()
         total = [sum(column) for column in zip(*found, strict=True)]
         return tuple(1000 * weight // total[_READS] for weight in total[:_MEANS])
 
@@ -168,11 +176,11 @@ def vote(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) ->
     reads = sum(found[_READS] for found in weights.values())
     if len(weights) == 1:
         ((only, found),) = weights.items()
-        text = grammar.repair(only, scope)
         confidence = 1.0
         for weight in found[:_MEANS]:
             confidence *= _certainty(weight, 0, reads)
         positions = tuple(((c, w),) for c, w in zip(only, found, strict=False))
+        text = grammar.repair(only, scope, [dict(column) for column in positions])
         return Vote(text, _rounded(confidence), positions, ())
     columns = _columns(weights)
     chosen = [min(column, key=lambda c: (-column[c], c)) for column in columns]
@@ -189,14 +197,33 @@ def vote(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) ->
     )
 
 
-def winner(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) -> str:
+class Winner(NamedTuple):
+    """The text of a vote, and whether the grammar takes it nearly as it was read."""
+
+    text: str
+    natural: bool
+    """fits a grammar, but for O and 0, I and 1, and characters that were in doubt"""
+
+
+def winner(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) -> Winner:
     """The text of the ``vote`` alone, at less cost."""
     if len(weights) == 1:
-        return grammar.repair(next(iter(weights)), scope)
-    columns = _columns(weights)
-    chosen = [min(column, key=lambda c: (-column[c], c)) for column in columns]
-    evidence = [column for c, column in zip(chosen, columns, strict=True) if c]
-    return grammar.repair("".join(chosen), scope, evidence)
+        ((plain, found),) = weights.items()
+        if grammar.regions(plain, scope):
+            return Winner(plain, True)
+        evidence = [{c: w} for c, w in zip(plain, found, strict=False)]
+    else:
+        columns = _columns(weights)
+        chosen = [min(column, key=lambda c: (-column[c], c)) for column in columns]
+        evidence = [column for c, column in zip(chosen, columns, strict=True) if c]
+        plain = "".join(chosen)
+    text = grammar.repair(plain, scope, evidence)
+    reads = sum(found[_READS] for found in weights.values())
+    natural = bool(grammar.regions(text, scope)) and all(
+        new == old or {new, old} in _TWINS or column[old] < _CERTAIN * reads
+        for new, old, column in zip(text, plain, evidence, strict=True)
+    )
+    return Winner(text, natural)
 
 
 def _columns(weights: Mapping[str, Weights]) -> list[dict[str, int]]:
