@@ -2,8 +2,10 @@
 
 import errno
 import ipaddress
+import signal
 import socket
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import uvicorn
 from fastapi import FastAPI
@@ -32,13 +34,27 @@ class Server(uvicorn.Server):
 
 
 def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ServeError before anything listens.
+    """Serve until SIGINT or SIGTERM, then return, so that the caller can put away what it opened.
 
+    Raises ServeError before anything listens.
     Only loopback addresses are taken: there is no authentication yet.
     """
     address = _loopback(host)
-    with closing(_listen(address, port)) as listener:
+    with closing(_listen(address, port)) as listener, _returning_on_signals():
         Server(app).run(sockets=[listener])
+
+
+@contextmanager
+def _returning_on_signals() -> Iterator[None]:
+    """uvicorn raises again, to whom it found, the signal that ended it: let it find nobody."""
+    before = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _loopback(host: str) -> str:
