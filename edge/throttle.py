@@ -94,4 +94,4 @@ class TrackReadings:
         if self.last_box is None:
             return True
         height = self.last_box[3] - self.last_box[1]
-        return float(np.abs(box - self.last_box).max()) > settings.moved * height
+        return bool(np.abs(box - self.last_box).max() > settings.moved * height)
