@@ -1,6 +1,7 @@
 """Connections to PostgreSQL, with its errors in this room's words."""
 
 import re
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +35,21 @@ def connect(url: str, schema: str, statement_timeout_ms: int = 0) -> Connection:
         )
     except psycopg2.OperationalError as error:
         raise ViewUnavailable(f"no connection to {without_password(url)}: {error}") from error
+
+
+def alive(connection: Connection | None) -> bool:
+    """Whether a connection is there that the server has not closed, as a restart does.
+
+    Between two statements a server sends nothing but its farewell.
+    """
+    if connection is None or connection.closed:
+        return False
+    try:
+        waiting = select.poll()
+        waiting.register(connection.fileno(), select.POLLIN)
+        return not waiting.poll(0)
+    except psycopg2.Error:
+        return False
 
 
 def scalar(connection: Connection, statement: str) -> Any:

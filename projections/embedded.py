@@ -145,18 +145,21 @@ class EmbeddedPostgres:
         settings = _SETTINGS | {"unix_socket_directories": str(self._socket)}
         options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
         log, deadline = self._log_file(), time.monotonic() + _START_TIMEOUT
-        while True:
-            begin = log.stat().st_size
-            self._run(
-                *("pg_ctl", "start", "-D", str(self._data), "-l", str(log), "-o", options),
-                *("-w", "-t", str(_START_TIMEOUT)),
-                check=False,
-            )
-            if self._answers():
-                return
+        begin = log.stat().st_size
+        while not self._answers():
+            if not (self._data / "postmaster.pid").exists():
+                begin = log.stat().st_size
+                self._run(
+                    *("pg_ctl", "start", "-D", str(self._data), "-l", str(log), "-o", options),
+                    *("-w", "-t", str(_START_TIMEOUT)),
+                    check=False,
+                )
+                if self._answers():
+                    return
             said = log.read_bytes()[begin:].decode(errors="replace").strip()
+            running = (self._data / "postmaster.pid").exists()
             # Backends of a killed server need a moment to notice; until then it will not start.
-            if "shared memory block" not in said or time.monotonic() > deadline:
+            if time.monotonic() > deadline or not (running or "shared memory block" in said):
                 raise EmbeddedError(f"PostgreSQL in {self._data} does not start:\n{said}")
             time.sleep(0.1)
 
@@ -183,7 +186,7 @@ class EmbeddedPostgres:
 
     def _answers(self) -> bool:
         try:
-            psycopg2.connect(self._url("postgres"), connect_timeout=2).close()
+            psycopg2.connect(self._url("postgres"), connect_timeout=10).close()
         except psycopg2.OperationalError:
             return False
         return True

@@ -12,7 +12,7 @@ import orjson
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import register_default_jsonb
 
-from projections.database import connect, speaking
+from projections.database import alive, connect, speaking
 from projections.errors import ViewUnavailable
 from projections.schema import LIVE
 from rules.text import normalise
@@ -265,7 +265,9 @@ class SightingQueries:
                 "every connection to the database is busy: try again, or allow more connections"
             ) from None
         try:
-            if connection is None or connection.closed:
+            if connection is None or not alive(connection):
+                if connection is not None:
+                    connection.close()
                 connection = None
                 connection = connect(self._url, self._schema, self._timeout_ms)
                 connection.set_session(readonly=True, autocommit=True)

@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from eventlog.log import Entry
-from projections.database import connect, speaking
+from projections.database import alive, connect, speaking
 from projections.errors import PositionConflict
 from projections.rows import COLUMNS, HEADER, TRAILER, RowError, row
 from projections.schema import LIVE, Policies, migrate, other_log
@@ -120,7 +120,8 @@ class SightingsView:
             self._connection = None
 
     def _session(self) -> Connection:
-        if self._connection is None or self._connection.closed:
+        if self._connection is None or not alive(self._connection):
+            self.close()
             self._connection = connect(self._url, self._schema)
             with self._connection, self._connection.cursor() as cursor:
                 cursor.execute(

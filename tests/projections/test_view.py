@@ -1,5 +1,6 @@
 """What the view's writer promises: once, in any batches, by one writer, from one log."""
 
+import threading
 from contextlib import closing
 
 import psycopg2
@@ -111,23 +112,35 @@ def test_a_refused_revision_leaves_the_one_below_it(view, queries):
     assert queries.by_id(event_id(1))["revision"] == 1
 
 
-def test_a_lost_connection_is_said_and_the_next_call_connects_anew(view, url):
+def hang_up(url: str) -> None:
+    """End our sessions of the database, as a server's restart does."""
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         connection.cursor().execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'alpr'"
         )
-    view.apply(0, 0, [], 0)
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-    with pytest.raises(ViewUnavailable):
-        view.apply(0, 0, [sighting(1)], 1)
-    assert view.apply(0, 0, [sighting(1)], 1) == []
+
+
+def test_after_a_restart_of_the_server_the_next_call_connects_anew(view, queries, url):
+    view.apply(0, 0, [sighting(1)], 1)
+    assert len(queries.recent(10)) == 1
+    hang_up(url)
+    view.apply(0, 1, [sighting(2)], 2)
+    assert len(queries.recent(10)) == 2
+
+
+def test_a_connection_lost_halfway_writes_nothing_and_is_said(view, queries, url):
+    view.apply(0, 0, [], 1)
+    with closing(psycopg2.connect(url)) as blocker:
+        blocker.cursor().execute("LOCK TABLE alpr.plate_events IN SHARE MODE")
+        timer = threading.Timer(0.5, hang_up, [url])
+        timer.start()
+        with pytest.raises(ViewUnavailable):
+            view.apply(0, 1, [sighting(1)], 2)
+        timer.join()
+    assert view.positions() == {0: 1}
+    assert view.apply(0, 1, [sighting(1)], 2) == []
 
 
 @pytest.mark.parametrize(
