@@ -4,6 +4,7 @@
 no recovery store: it starts where its view stands, since rows and position are written together.
 """
 
+import atexit
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -112,5 +113,8 @@ def flow() -> Dataflow:
 
     settings = load(os.environ)
     log = wiring.open_log(settings)
-    view = wiring.open_view(wiring.open_database(settings), log.uuid)
+    # An embedded server is let go when nobody holds it: this process does until it ends.
+    database = wiring.open_database(settings)
+    atexit.register(database.stop)
+    view = wiring.open_view(database, log.uuid)
     return project_flow(log, wiring.open_codec(settings), view, settings.own_partitions)
