@@ -71,8 +71,10 @@ class Dedup:
 
     def snapshot(self) -> dict[str, Any]:
         """The fold's state, independent of what happens next."""
-        assert self._fold is not None, "a snapshot follows a batch"
-        return self._fold.snapshot()
+        if self._fold is not None:
+            return self._fold.snapshot()
+        assert self._state is not None, "a snapshot follows a batch or a resumption"
+        return self._state
 
     def _one(self, fold: Deduplication, entry: Entry, decided: Decided) -> None:
         if entry.value is None:
