@@ -13,7 +13,7 @@ _WIDTH = 160  # pixels of the reduced picture that changes are looked for in
 _CHANGE = 14.0  # grey levels of 255; codec noise stays below
 _RESTLESS = 2.5  # times the usual change of a place (leaves, flags) is a change there
 _MEMORY = 0.1  # share of the newest change in what is usual
-_FOLLOWED_HEIGHT = 22.0  # pixels of a line's height at which the text detector is surest
+_FOLLOWED_HEIGHT = 26.0  # pixels of a line's height at which the text detector is surest
 _SMALLEST = 16  # pixels; no plate can be read in less
 
 

@@ -152,7 +152,7 @@ class _Pulse:
             "camera_id": self._camera.id,
             "camera_group": self._camera.group,
             "session": self._session,
-            "captured_at": self.last_us,
+            "captured_at": max(self.last_us, self.beat_us),
             "reason": reason,
         }
 
@@ -199,9 +199,9 @@ class _Reader:
                 records += [("PlateRead", read) for read in reads]
                 pulse.frame(frame)
                 self._metrics.plates.labels(camera).inc(len(reads))
-            if began - beat_at >= HEARTBEAT_US:
+            state = self._capture.state
+            if began - beat_at >= HEARTBEAT_US and state != "ended":
                 beat_at = began
-                state = self._capture.state
                 # Nothing can come from before now while the camera is away.
                 at_us = began if state == "reconnecting" and frame is None else pulse.last_us
                 beat = pulse.beat(at_us, state, buffer.dropped, buffer.seen)

@@ -18,6 +18,8 @@ _SECOND_MATCH = 0.5  # highest cost of the second association, as in the paper
 _NEW_MATCH = 0.7  # of a track seen once, as in the authors' code
 _NEAREST, _FARTHEST = 0.45, 0.8  # cost of a box that does not overlap: beside, at the gate
 _REACH = 1.5  # widths that a plate may jump between two looks without overlapping
+_SIDEWAYS = 2.5  # across over along, from which a plate of equal size passes by
+_GROWTH = 1.3  # of a plate's width, from which it comes nearer
 _FRAME_US = 1_000_000 / 30  # the paper's parameters count frames of 30 a second
 
 
@@ -75,16 +77,14 @@ class Track:
     @property
     def direction(self) -> Direction | None:
         """How it has moved over its life, None while that cannot be told."""
-        (x0, y0, _, h0), (x1, y1, _, h1) = self._first, self._latest
-        growth = h1 / max(h0, 1.0)
+        (x0, y0, a0, h0), (x1, y1, a1, h1) = self._first, self._latest
+        growth = a1 * h1 / max(a0 * h0, 1.0)  # widths: heights depend on how closely was looked
         across, along = x1 - x0, y1 - y0
         if max(abs(across), abs(along)) < 0.5 * max(h0, h1):
             return None
-        if growth > 1.15 or (growth > 0.95 and along > abs(across)):
-            return "approaching"
-        if growth < 0.87 or (growth < 1.05 and -along > abs(across)):
-            return "receding"
-        return "right" if across > 0 else "left"
+        if abs(across) > _SIDEWAYS * abs(along) and 1 / _GROWTH < growth < _GROWTH:
+            return "right" if across > 0 else "left"
+        return "approaching" if along > 0 or growth > _GROWTH else "receding"
 
     def predict(self, at_us: int) -> None:
         """Move on to ``at_us``, microseconds."""

@@ -22,7 +22,7 @@ def recogniser() -> TextRecogniser:
 
 
 def draw_plate(
-    image: np.ndarray, text: str, left: int, top: int, height: int = 44, painted: bool = False
+    image: np.ndarray, text: str, left: int, top: int, *, height: int = 44, painted: bool = False
 ) -> None:
     """A plate, or the same letters painted on a dark ground, its upper left corner given."""
     scale = height / 44

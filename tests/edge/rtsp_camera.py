@@ -15,8 +15,8 @@ server.set_address("127.0.0.1")
 server.set_service("0")
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_launch(
-    "( videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=20/1"
-    " ! jpegenc ! rtpjpegpay name=pay0 pt=26 )"
+    "( videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=20/1"
+    " ! openh264enc gop-size=10 ! h264parse ! rtph264pay name=pay0 config-interval=1 )"
 )
 server.get_mount_points().add_factory("/camera", factory)
 server.attach(None)

@@ -63,8 +63,7 @@ def test_a_truncated_file_is_read_as_far_as_it_goes_and_then_named(film: Film) -
     path.write_bytes(data[: len(data) // 2])
     frames = []
     with pytest.raises((Truncated, NotVisual), match=r"film\.avi") as caught:
-        for frame in file_frames(path, "cam", "s", 0):
-            frames.append(frame)  # noqa: PERF402
+        frames.extend(file_frames(path, "cam", "s", 0))
     assert caught.type is Truncated
     assert 10 <= len(frames) < 40
 

@@ -106,7 +106,7 @@ def test_an_empty_crop_reads_as_nothing_and_a_batch_keeps_its_order(
         image = street()
         if text:
             draw_plate(image, text, 200, 200)
-        crops.append([image[196:250, 196:460 if text else 300]])
+        crops.append([image[196:250, 196 : 460 if text else 300]])
     texts = [reading.text for reading in recogniser.recognise(crops)]
     assert texts[0].startswith("ABC123")
     assert texts[1] == ""
@@ -169,9 +169,7 @@ def after(*texts: str, confidence: float = 0.95) -> TrackReadings:
         pytest.param(after(*["A1"] * 4), 0.9, 20, False, Pace.STROLL, id="settled, moving"),
         pytest.param(after(*["A1"] * 4), 0.9, 0, False, Pace.REST, id="settled, standing"),
         pytest.param(after("", "", ""), 0.5, 20, False, Pace.REST, id="no plate"),
-        pytest.param(
-            after(*["A1"] * 4, confidence=0.5), 0.5, 20, True, Pace.RUN, id="never sure"
-        ),
+        pytest.param(after(*["A1"] * 4, confidence=0.5), 0.5, 20, True, Pace.RUN, id="never sure"),
     ],
 )
 def test_a_track_is_read_again_only_where_it_may_tell_more(

@@ -12,9 +12,7 @@ FRAME_US = 33_333
 
 
 def seen(x: float, y: float, score: float = 0.9, width: float = 60, height: float = 20):
-    quad = np.array(
-        [[x, y], [x + width, y], [x + width, y + height], [x, y + height]], np.float32
-    )
+    quad = np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]], np.float32)
     return Detection(quad, score)
 
 
@@ -102,9 +100,7 @@ def test_the_direction_comes_from_the_motion(dx, dy, growth, direction) -> None:
     assert tracker.tracks[0].direction == direction
 
 
-boxes = st.lists(
-    st.tuples(st.integers(0, 600), st.integers(0, 300), st.floats(0, 1)), max_size=6
-)
+boxes = st.lists(st.tuples(st.integers(0, 600), st.integers(0, 300), st.floats(0, 1)), max_size=6)
 
 
 @settings(max_examples=60, deadline=None)
