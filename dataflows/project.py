@@ -6,8 +6,7 @@ no recovery store: it starts where its view stands, since rows and position are 
 
 import atexit
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -16,7 +15,8 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from dataflows.dead_letters import dead_letter
 from dataflows.log_io import Batch, LogSource, part_name
 from eventlog.log import Append, Entry, Log
-from projections.view import SightingsView, change_of
+from projections.errors import PositionConflict
+from projections.view import Change, Refused, SightingsView, change_of
 from schemas.codec import Codec, DecodeError
 from schemas.topics import DETECTED, DLQ
 
@@ -33,11 +33,11 @@ class Projection:
     def apply(self, batch: Batch) -> None:
         """Write a batch's rows and position in one transaction.
 
-        A refused record is on alpr.dlq before or after a crash, never lost: dead letters are
-        appended first where they are known, and a repeat has the same coordinates.
+        What cannot be shown is on alpr.dlq before the position moves past it; after a crash
+        between the two it is there twice, with the same coordinates.
         """
         dead: list[Append] = []
-        changes: list[Any] = []
+        changes: list[Change] = []
         entries: list[Entry] = []
         for entry in batch.entries:
             try:
@@ -45,15 +45,20 @@ class Projection:
                 entries.append(entry)
             except DecodeError as error:
                 dead.append(dead_letter(self._codec, entry, "decode", error.reason, error.detail))
-        if dead:
-            self._log.append(DLQ.name, self._partition, dead)
-        refused = self._view.apply(self._partition, batch.start, changes, batch.end)
-        if refused:
-            letters = [
+
+        def keep(refused: Sequence[Refused]) -> None:
+            self._bury(
                 dead_letter(self._codec, entries[r.index], "project", "refused", r.reason)
                 for r in refused
-            ]
-            self._log.append(DLQ.name, self._partition, letters)
+            )
+
+        self._bury(dead)
+        self._view.apply(self._partition, batch.start, changes, batch.end, keep)
+
+    def _bury(self, letters: Iterable[Append]) -> None:
+        records = list(letters)
+        if records:
+            self._log.append(DLQ.name, self._partition, records)
 
 
 class _Rows(StatefulSinkPartition["Batch", None]):
@@ -99,8 +104,17 @@ def project_flow(
     """The dataflow over some partitions of one log; it ends with an error when the view cannot
     be written, and starts again where the view stands.
     """
+    starts = view.positions()
+    for partition, position in starts.items():
+        end = log.end(DETECTED.name, partition)
+        if position > end:
+            raise PositionConflict(
+                f"{DETECTED.name}, partition {partition}: the view has read up to {position} and"
+                f" the log ends at {end}. The log was restored from an older copy: bring back the"
+                " newer one, or rebuild the view with `alpr replay`"
+            )
     flow = Dataflow("project")
-    source = LogSource(log, DETECTED.name, partitions, starts=view.positions())
+    source = LogSource(log, DETECTED.name, partitions, starts)
     detected = op.input("detected", flow, source)
     op.output("to_view", detected, ViewSink(log, codec, view, partitions))
     return flow

@@ -1,6 +1,6 @@
 """The writer of the sightings' view: rows and position in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, cast
@@ -96,13 +96,19 @@ class SightingsView:
             return dict(cursor.fetchall())
 
     def apply(
-        self, partition: int, expected: int, changes: Sequence[Change], next_offset: int
+        self,
+        partition: int,
+        expected: int,
+        changes: Sequence[Change],
+        next_offset: int,
+        on_refused: Callable[[list[Refused]], None] = lambda _: None,
     ) -> list[Refused]:
         """Write changes and move the position from ``expected`` to ``next_offset``, or neither.
 
         Of an event the highest revision stays, an erased one never comes back; so repeats and
         the borders of batches do not matter. Returns what the database refused: all else is
-        written. A change superseded in the same batch is not looked at.
+        written. A change superseded in the same batch is not looked at. ``on_refused`` is told
+        of them before the position moves, so that they can be kept first.
         Raises PositionConflict when the position is not ``expected`` (0: never read).
         """
         with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
@@ -111,7 +117,10 @@ class SightingsView:
             changed = batch.erase(cursor) + batch.upsert(cursor)
             if changed:
                 self._announce(cursor, changed)
-            return sorted(batch.refused, key=lambda refused: refused.index)
+            refused = sorted(batch.refused, key=lambda refused: refused.index)
+            if refused:
+                on_refused(refused)
+            return refused
 
     def close(self) -> None:
         """Release the connection."""
