@@ -9,7 +9,7 @@ from random import Random
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from dataflows.dedup import Dedup
 from eventlog.log import Append
@@ -48,10 +48,9 @@ def dead_letters(log):
     return [CODEC.decode(entry.value)[1] for entry in log.entries.get(DLQ.name, [])]
 
 
-def rejections(log):
-    """Where and why each refusal was, each once."""
-    found = (CODEC.decode(entry.value)[1] for entry in log.entries.get(REJECTED.name, []))
-    return {(r["partition"], r["offset"], r["reason"], r["read"]["read_id"]) for r in found}
+def said(log, topic):
+    """Every different record of a topic."""
+    return {(entry.key, entry.value) for entry in log.entries.get(topic, [])}
 
 
 class CrashingDedup(RuleBasedStateMachine):
@@ -79,7 +78,7 @@ class CrashingDedup(RuleBasedStateMachine):
         (offset,) = self.log.append(RAW.name, 0, [which])
         self.garbage.append((offset, which))
 
-    @rule(count=st.integers(1, 30), back=st.integers(0, 300))
+    @rule(count=st.integers(1, 30), back=st.one_of(st.integers(1, 20), st.integers(1, 300)))
     def append_again(self, count, back):
         """An edge that forwards what it had forwarded."""
         first = max(0, self.next - back)
@@ -131,20 +130,6 @@ class CrashingDedup(RuleBasedStateMachine):
 
     # What must hold
 
-    @invariant()
-    def each_event_stands_for_itself(self):
-        """Whatever was repeated, a revision of an event has one value."""
-        if not hasattr(self, "log"):
-            return
-        entries = self.log.entries.get(DETECTED.name, [])
-        values = getattr(self, "values", {})
-        for entry in entries[getattr(self, "checked", 0) :]:
-            name, record = CODEC.decode(entry.value)
-            if name == "PlateEvent":
-                key = record["event_id"], record["revision"]
-                assert values.setdefault(key, entry.value) == entry.value
-        self.values, self.checked = values, len(entries)
-
     def teardown(self):
         if not hasattr(self, "log"):
             return
@@ -153,12 +138,11 @@ class CrashingDedup(RuleBasedStateMachine):
         clean = MemoryLog()
         decided = dedup().batch(self.log.entries.get(RAW.name, []))
         _write(clean, decided, 3)
-        for log in (self.log, clean):
-            log.entries.setdefault(DETECTED.name, [])
-        assert view_of(CODEC, self.log.entries[DETECTED.name]) == (
-            view_of(CODEC, clean.entries[DETECTED.name])
-        )
-        assert rejections(self.log) == rejections(clean)
+        for topic in (DETECTED.name, REJECTED.name, DLQ.name):
+            # Repeats are allowed, and repeat to the byte.
+            assert said(self.log, topic) == said(clean, topic)
+        rows = view_of(CODEC, self.log.entries.get(DETECTED.name, []))
+        assert rows == view_of(CODEC, clean.entries.get(DETECTED.name, []))
         letters = {letter["offset"]: letter for letter in dead_letters(self.log)}
         assert set(letters) == {offset for offset, _ in self.garbage}
         for offset, record in self.garbage:
@@ -191,7 +175,7 @@ LONG = bool(os.environ.get("CI")) or os.environ.get("HYPOTHESIS_PROFILE") == "ci
 
 TestCrashingDedup = CrashingDedup.TestCase
 TestCrashingDedup.settings = settings(
-    max_examples=2000 if LONG else 200,
+    max_examples=2000 if LONG else 150,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
