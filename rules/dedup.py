@@ -33,7 +33,7 @@ STATE_VERSION = 1
 TRACK_BONUS = 0.15
 """What the same track is worth in similarity, so that it wins over a likeness by chance."""
 NEVER = 1 << 62
-BESIDE_US = 500_000
+BESIDE_US = 1_000_000
 """How close in time two texts are read that are seen side by side."""
 MAX_GLIMPSES = 16
 MAX_STATIC = 64

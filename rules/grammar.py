@@ -17,6 +17,7 @@ AUTO = "auto"
 
 _BIT = {character: 1 << index for index, character in enumerate(LETTERS + DIGITS)}
 _ALL_DIGITS = sum(_BIT[digit] for digit in DIGITS)
+_SHORTEST = 5  # "7.5 T", "24 h", "A1": shorter lettering is everywhere, shorter plates are rare
 _NONE: Mapping[str, int] = {}
 _SHAPE = {ord(c): "0" if c in DIGITS else "A" for c in LETTERS + DIGITS}
 _TOKEN = re.compile(r"([LDXa-z0-9])(?:\{(\d+),(\d+)\})?")
@@ -94,13 +95,17 @@ class Grammar:
             return AUTO
         return country
 
+    def too_short(self, text: str, scope: str) -> bool:
+        """Whether ``text`` is shorter than what is taken for a plate of some unknown country."""
+        return scope == AUTO and len(text) < _SHORTEST
+
     def _regions(self, text: str, scope: str) -> tuple[str, ...]:
         """The regions of the scope whose plates look like ``text`` (normalised), sorted.
 
         For ``auto`` a text needs a letter, a digit and five characters, whatever a grammar
         allows: among all the world's short plates, any lettering fits one.
         """
-        if scope == AUTO and (len(text) < 5 or text.isdigit() or text.isalpha()):
+        if self.too_short(text, scope) or (scope == AUTO and (text.isdigit() or text.isalpha())):
             return ()
         return tuple(sorted({x.region for x in self._shaped(text, scope) if x.fits(text)}))
 

@@ -34,6 +34,8 @@ class DedupSettings:
     """Reads that agree with the vote, in different frames, to confirm a sighting."""
     confirm_confidence: float = 0.97
     """Confidence of a single read that confirms a sighting by itself."""
+    least_certainty: float = 0.50
+    """Least probability that a text is right if nothing repeats it."""
     lateness_s: float = 10.0
     """A read this much older than its camera's newest is refused as late."""
     clock_ahead_s: float = 60.0
@@ -53,7 +55,14 @@ class DedupSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("min_confidence", "similarity", "track_similarity", "confident", "doubtful"):
+        for name in (
+            "min_confidence",
+            "similarity",
+            "track_similarity",
+            "confident",
+            "doubtful",
+            "least_certainty",
+        ):
             self._between(name, 0.0, 1.0)
         self._between("confirm_confidence", 0.0, 1.0)
         self._between("min_length", 1, 20)

@@ -191,16 +191,19 @@ class Sighting:
 
     def plausible(self, settings: DedupSettings, grammar: Grammar) -> bool:
         """Whether it may be published: a plate by grammar, or repeated, or read with certainty;
-        but not what rides along with a plate that fits better.
+        but not what nobody would bet on, nor what rides along with a plate that fits better.
         """
+        repeated = self.agreeing() >= settings.confirm_reads
+        if not repeated and self.count(grammar).confidence < settings.least_certainty:
+            return False
         if self.natural:
             return True
-        if 2 * self.riding >= self.reads:
+        if 2 * self.riding >= self.reads or grammar.too_short(self.text, self.scope):
             return False
         return (
-            bool(grammar.regions(self.text, self.scope))
+            repeated
             or self.confidence >= settings.confirm_confidence
-            or self.agreeing() >= settings.confirm_reads
+            or bool(grammar.regions(self.text, self.scope))
         )
 
     def sure(self, settings: DedupSettings) -> bool:
