@@ -24,7 +24,7 @@ LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ÄÖÜ-.· "
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a plate says: its text, '\\n' between two lines, how sure of each character (per
-    mille) and of the whole (0 to 1, the characters' mean), and likeliest first other texts."""
+    mille) and of the whole (0 to 1, their geometric mean), and likeliest first other texts."""
 
     text: str
     confidence: float
@@ -140,7 +140,7 @@ def _without_emblem(text: list[str], rows: np.ndarray, signs: list[str]) -> Read
         return _reading(text, rows, signs)
     rest = [place for place in range(len(text)) if place != weakest]
     less = _reading([text[place] for place in rest], rows[rest], signs)
-    whole = ("".join(text), round(float(np.mean(sure)) * sure[weakest], 4))
+    whole = ("".join(text), round(_together(sure), 4))
     return Reading(
         less.text, less.confidence, less.char_confidences, (whole, *less.alternatives[:1])
     )
@@ -149,22 +149,27 @@ def _without_emblem(text: list[str], rows: np.ndarray, signs: list[str]) -> Read
 def _reading(text: list[str], rows: np.ndarray, signs: list[str]) -> Reading:
     """A reading with its characters' confidences and what its two weakest could be instead."""
     sure = [min(1.0, float(row.max())) for row in rows]
-    confidence = float(np.mean(sure))
+    confidence = _together(sure)
     others: list[tuple[str, float]] = []
     for place in sorted(range(len(sure)), key=sure.__getitem__)[:2]:
         row = rows[place].copy()
         row[0] = row[rows[place].argmax()] = 0.0
         second = int(row.argmax())
         if row[second] >= _POSSIBLE and signs[second - 1].isalnum():
-            changed = confidence + (float(row[second]) - sure[place]) / len(sure)
+            changed = [*sure[:place], float(row[second]), *sure[place + 1 :]]
             other = "".join([*text[:place], signs[second - 1], *text[place + 1 :]])
-            others.append((other, round(max(0.0, changed), 4)))
+            others.append((other, round(_together(changed), 4)))
     return Reading(
         "".join(text),
         round(confidence, 4),
         tuple(round(1000 * value) for value in sure),
         tuple(sorted(others, key=lambda other: -other[1])),
     )
+
+
+def _together(sure: Sequence[float]) -> float:
+    """The geometric mean: the likelihood of all signs, per sign; one bad sign spoils a text."""
+    return float(np.exp(np.mean(np.log(np.clip(sure, 1e-3, 1.0)))))
 
 
 def _stacked(lines: Sequence[Reading]) -> Reading:
@@ -175,15 +180,17 @@ def _stacked(lines: Sequence[Reading]) -> Reading:
     text = "\n".join(line.text for line in lines)
     confidences = [list(line.char_confidences) for line in lines]
     together = confidences[0] + [value for part in confidences[1:] for value in (1000, *part)]
-    signs = sum(len(line.text) for line in lines)
-    confidence = sum(line.confidence * len(line.text) for line in lines) / signs
+    values = [line.confidence for line in lines for _ in line.text]
+    confidence = _together(values)
     others: list[tuple[str, float]] = []
     for index, line in enumerate(lines):
         for other, value in line.alternatives:
             whole = [part.text for part in lines]
             whole[index] = other
-            changed = confidence + (value - line.confidence) * len(line.text) / signs
-            others.append(("\n".join(whole), round(max(0.0, changed), 4)))
+            changed = [
+                value if part is line else part.confidence for part in lines for _ in part.text
+            ]
+            others.append(("\n".join(whole), round(_together(changed), 4)))
     return Reading(
         text,
         round(confidence, 4),
