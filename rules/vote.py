@@ -7,7 +7,9 @@ aligning outputs and voting by position is ROVER's (Fiscus 1997, doi:10.1109/ASR
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isqrt
+from operator import add
 from typing import Any, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -55,18 +57,12 @@ class Ballot:
             if len(self.tracks) >= MAX_TRACKS:
                 self._settle(next(iter(self.tracks)))
             texts = self.tracks[track_id] = {}
+        read = [_WEIGHT[confidence] for confidence in confidences]
+        read += (sum(read) // len(text), 1000)
         sums = texts.get(text)
-        if sums is None:
-            if len(texts) >= MAX_TEXTS:
-                del texts[min(texts, key=lambda other: (texts[other][_MEANS], other))]
-            sums = texts[text] = [0] * (len(text) + 2)
-        total = 0
-        for place, confidence in enumerate(confidences):
-            weight = _WEIGHT[confidence]
-            sums[place] += weight
-            total += weight
-        sums[_MEANS] += total // len(text)
-        sums[_READS] += 1000
+        if sums is None and len(texts) >= MAX_TEXTS:
+            del texts[min(texts, key=lambda other: (texts[other][_MEANS], other))]
+        texts[text] = read if sums is None else _sum(sums, read)
 
     def absorb(self, other: "Ballot") -> None:
         """Count everything another ballot holds, for two sightings that prove to be one."""
@@ -78,9 +74,9 @@ class Ballot:
                 continue
             mine = self.tracks[track_id]
             for text, sums in texts.items():
-                mine[text] = _sum(mine.get(text), sums)
+                _count(mine, text, sums)
         for text, weights in other.settled.items():
-            self.settled[text] = _sum(self.settled.get(text), weights)
+            _count(self.settled, text, weights)
 
     def texts(self) -> dict[str, int]:
         """How many reads said each text, of the tracks still told apart."""
@@ -133,32 +129,36 @@ class Ballot:
 
     def weights(self) -> dict[str, Weights]:
         """For each text its evidence over all tracks."""
-        total: dict[str, list[int]] = {text: list(found) for text, found in self.settled.items()}
+        total = dict(self.settled)
         for texts in self.tracks.values():
-            for text, found in _scaled(texts):
-                total[text] = _sum(total.get(text), found)
+            for text, found in _scaled(texts).items():
+                _count(total, text, found)
         return {text: tuple(found) for text, found in total.items()}
 
     def _settle(self, track_id: str) -> None:
-        for text, found in _scaled(self.tracks.pop(track_id)):
-            self.settled[text] = _sum(self.settled.get(text), found)
+        for text, found in _scaled(self.tracks.pop(track_id)).items():
+            _count(self.settled, text, found)
         while len(self.settled) > MAX_TEXTS:
             lightest = min(self.settled, key=lambda text: (self.settled[text][_MEANS], text))
             del self.settled[lightest]
 
 
-def _scaled(texts: Mapping[str, list[int]]) -> Iterable[tuple[str, Sequence[int]]]:
-    reads = sum(sums[_READS] for sums in texts.values()) // 1000
+def _scaled(texts: dict[str, list[int]]) -> dict[str, list[int]]:
+    """The sums of one track, as the square root of so many reads."""
+    reads = sum([sums[_READS] for sums in texts.values()]) // 1000
     if reads == 1:
-        yield from texts.items()
-        return
-    scale = isqrt(reads * 1_000_000)
-    for text, sums in texts.items():
-        yield text, [weight * scale // (1000 * reads) for weight in sums]
+        return texts
+    scale, whole = isqrt(reads * 1_000_000), 1000 * reads
+    return {text: [weight * scale // whole for weight in sums] for text, sums in texts.items()}
 
 
-def _sum(one: list[int] | None, other: Sequence[int]) -> list[int]:
-    return list(other) if one is None else [a + b for a, b in zip(one, other, strict=True)]
+def _count(total: dict[str, list[int]], text: str, found: list[int]) -> None:
+    known = total.get(text)
+    total[text] = found if known is None else _sum(known, found)
+
+
+def _sum(one: list[int], other: list[int]) -> list[int]:
+    return list(map(add, one, other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,26 +179,12 @@ def vote(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) ->
     ``weights`` must not be empty. Reads that together hold more than half of the evidence and
     agree are never outvoted.
     """
-    reads = sum(found[_READS] for found in weights.values())
-    if len(weights) == 1:
-        ((only, found),) = weights.items()
-        confidence = 1.0
-        for weight in found[:_MEANS]:
-            confidence *= _certainty(weight, 0, reads)
-        positions = tuple(((c, w),) for c, w in zip(only, found, strict=False))
-        text = grammar.repair(only, scope, [dict(column) for column in positions])
-        return Vote(text, _rounded(confidence), positions, ())
-    columns = _columns(weights)
-    chosen = [min(column, key=lambda c: (-column[c], c)) for column in columns]
-    evidence = [column for c, column in zip(chosen, columns, strict=True) if c]
-    text = grammar.repair("".join(chosen), scope, evidence)
+    plain, evidence = _counted(weights)
+    text = grammar.repair(plain, scope, evidence)
     return Vote(
         text=text,
-        confidence=_confidence(text, evidence, reads),
-        positions=tuple(
-            tuple(sorted(column.items(), key=lambda item: (-item[1], item[0])))
-            for column in evidence
-        ),
+        confidence=_confidence(text, plain, evidence, _reads(weights)),
+        positions=tuple([_ranked(column) for column in evidence]),
         alternatives=_alternatives(text, weights),
     )
 
@@ -213,23 +199,46 @@ class Winner(NamedTuple):
 
 def winner(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) -> Winner:
     """The text of the ``vote`` alone, at less cost."""
-    if len(weights) == 1:
-        ((plain, found),) = weights.items()
-        if grammar.regions(plain, scope):
-            return Winner(plain, True)
-        evidence = [{c: w} for c, w in zip(plain, found, strict=False)]
-    else:
-        columns = _columns(weights)
-        chosen = [min(column, key=lambda c: (-column[c], c)) for column in columns]
-        evidence = [column for c, column in zip(chosen, columns, strict=True) if c]
-        plain = "".join(chosen)
+    plain, evidence = _counted(weights)
     text = grammar.repair(plain, scope, evidence)
-    reads = sum(found[_READS] for found in weights.values())
-    natural = bool(grammar.regions(text, scope)) and all(
-        new == old or {new, old} in _TWINS or column[old] < _WEIGHT[_CERTAIN] * reads / 1000
+    if not grammar.regions(text, scope):
+        return Winner(text, False)
+    certain = _WEIGHT[_CERTAIN] * _reads(weights) / 1000
+    natural = text == plain or all(
+        new == old or {new, old} in _TWINS or column[old] < certain
         for new, old, column in zip(text, plain, evidence, strict=True)
     )
     return Winner(text, natural)
+
+
+def _reads(weights: Mapping[str, Weights]) -> int:
+    """How many reads there are, in thousandths."""
+    return sum([found[_READS] for found in weights.values()])
+
+
+def _counted(weights: Mapping[str, Weights]) -> tuple[str, list[dict[str, int]]]:
+    """The text of the heaviest characters, and the weights of all at each of its places."""
+    if len(weights) == 1:
+        ((text, found),) = weights.items()
+        return text, [{c: w} for c, w in zip(text, found, strict=False)]
+    columns = _columns(weights)
+    chosen = [_heaviest(column) for column in columns]
+    if "" in chosen:
+        columns = [column for c, column in zip(chosen, columns, strict=True) if c]
+    return "".join(chosen), columns
+
+
+def _heaviest(column: Mapping[str, int]) -> str:
+    if len(column) == 1:
+        return next(iter(column))
+    return min(column, key=lambda c: (-column[c], c))
+
+
+def _ranked(column: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """A column's characters, heaviest first."""
+    if len(column) == 1:
+        return tuple(column.items())
+    return tuple(sorted(column.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _columns(weights: Mapping[str, Weights]) -> list[dict[str, int]]:
@@ -240,31 +249,43 @@ def _columns(weights: Mapping[str, Weights]) -> list[dict[str, int]]:
     """
     pivot = min(weights, key=lambda text: (-weights[text][_MEANS], text))
     columns: dict[tuple[int, int], dict[str, int]] = {(i, 0): {} for i in range(len(pivot))}
+    straight = list(columns.values())
     filled: dict[tuple[int, int], int] = {}
-    total = 0
     for text, found in weights.items():
+        pairs = _aligned(pivot, text)
+        if not pairs:
+            for column, character, weight in zip(straight, text, found, strict=False):
+                column[character] = column.get(character, 0) + weight
+            continue
         mean = found[_MEANS]
-        total += mean
-        for key, index in _aligned(pivot, text):
+        for key, index in pairs:
             character = "" if index is None else text[index]
             column = columns.setdefault(key, {})
             column[character] = column.get(character, 0) + (mean if index is None else found[index])
-            filled[key] = filled.get(key, 0) + mean
-    for key, column in columns.items():
-        if key[1]:
-            column[""] = column.get("", 0) + total - filled[key]
+            if key[1]:
+                filled[key] = filled.get(key, 0) + mean
+    if not filled:
+        return straight
+    total = sum([found[_MEANS] for found in weights.values()])
+    for key, mean in filled.items():
+        columns[key][""] = total - mean
     return [columns[key] for key in sorted(columns)]
 
 
-def _aligned(pivot: str, text: str) -> Iterable[tuple[tuple[int, int], int | None]]:
+@lru_cache(maxsize=4096)
+def _aligned(pivot: str, text: str) -> tuple[tuple[tuple[int, int], int | None], ...]:
     """For each place (place of the pivot, insertion after it) the index in ``text``, or None.
 
-    By least edits between the folded texts, so that a confusion never shifts what follows.
+    By least edits between the folded texts, so that a confusion never shifts what follows. Empty
+    where the two stand character by character.
     """
     if text == pivot:
-        return [((i, 0), i) for i in range(len(pivot))]
+        return ()
     pairs: list[tuple[tuple[int, int], int | None]] = []
-    for op in Levenshtein.opcodes(fold(pivot), fold(text)):
+    operations = Levenshtein.opcodes(fold(pivot), fold(text))
+    if all(op.tag in ("equal", "replace") for op in operations):
+        return ()
+    for op in operations:
         if op.tag in ("equal", "replace"):
             pairs.extend(
                 ((op.src_start + i, 0), op.dest_start + i) for i in range(op.src_end - op.src_start)
@@ -276,16 +297,19 @@ def _aligned(pivot: str, text: str) -> Iterable[tuple[tuple[int, int], int | Non
                 ((op.src_start - 1, 1 + i), op.dest_start + i)
                 for i in range(op.dest_end - op.dest_start)
             )
-    return pairs
+    return tuple(pairs)
 
 
-def _confidence(text: str, evidence: Sequence[Mapping[str, int]], reads: int) -> float:
-    """Probability that the whole text is right, 0 to 0.999, places taken as independent."""
+def _confidence(text: str, plain: str, evidence: Sequence[Mapping[str, int]], reads: int) -> float:
+    """Probability that the whole text is right, 0 to 0.999, places taken as independent.
+
+    ``plain`` is the text before the grammar.
+    """
     whole = 1.0
-    for character, column in zip(text, evidence, strict=True):
+    for character, heaviest, column in zip(text, plain, evidence, strict=True):
         agreeing = column.get(character, 0)
-        if character != min(column, key=lambda c: (-column[c], c)):  # put there by the grammar
-            agreeing += sum(column.get(other, 0) for other in CONFUSABLE.get(character, ""))
+        if character != heaviest:
+            agreeing += sum([column.get(other, 0) for other in CONFUSABLE.get(character, "")])
         whole *= _certainty(agreeing, sum(column.values()) - agreeing, reads)
     return _rounded(whole)
 
@@ -315,6 +339,8 @@ def _alternatives(
     text: str, weights: Mapping[str, Weights], most: int = 4
 ) -> tuple[tuple[str, float], ...]:
     """The other texts read, heaviest first, each with its share of the evidence."""
+    if len(weights) == 1:
+        return ()
     total = sum(found[_MEANS] for found in weights.values()) or 1
     others = sorted((-found[_MEANS], other) for other, found in weights.items() if other != text)
     return tuple((other, round(-weight / total, 3)) for weight, other in others[:most])
