@@ -528,7 +528,7 @@ class Deduplication:
 
     def _end(self, group: Group, sighting: Sighting, offset: int, reason: str) -> Iterator[Output]:
         self._forget(group, sighting)
-        if sighting.plausible(self._settings, self._grammar):
+        if sighting.stands(self._settings, self._grammar):
             yield self._tell(sighting, "ended", offset, reason=reason)
             return
         if 2 * sighting.riding >= sighting.reads:

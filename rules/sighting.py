@@ -1,10 +1,13 @@
 """One stay of one plate before one camera: its evidence, its life and the events it gives."""
 
 import math
+from bisect import insort
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
+from hashlib import sha1
+from operator import itemgetter
 from typing import Any, cast
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from rules.grammar import Grammar
 from rules.settings import DedupSettings
@@ -24,8 +27,12 @@ _NO_VEHICLE = {"type": None, "make": None, "model": None, "color": None}
 
 
 def event_id_of(read_id: str) -> str:
-    """The id of the sighting that a read opens."""
-    return str(uuid5(NAMESPACE, read_id))
+    """The id of the sighting that a read opens: a UUID version 5 (RFC 9562, section 5.5)."""
+    digest = sha1(NAMESPACE.bytes + read_id.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digest[16], 16) & 3]
+    return (
+        f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+    )
 
 
 def middle(box: Box) -> tuple[float, float]:
@@ -126,7 +133,7 @@ class Sighting:
 
         Returns the tracks that are no longer bound, of which there are too many.
         """
-        captured = read["captured_at"]
+        captured, vehicle = read["captured_at"], read["vehicle"]
         self.first_seen = min(self.first_seen, captured)
         self.last_seen = max(self.last_seen, captured)
         self.reads += 1
@@ -141,8 +148,8 @@ class Sighting:
         self.confidence = max(self.confidence, read["confidence"])
         self.direction = read["direction"] or self.direction
         self.hint = read["region"] or self.hint
-        if read["vehicle"] is not None:
-            self.vehicle.update({k: v for k, v in read["vehicle"].items() if v is not None})
+        if vehicle is not None and vehicle != self.vehicle:
+            self.vehicle.update({k: v for k, v in vehicle.items() if v is not None})
         self._see(read["box"])
         self.frame = (read["camera_id"], read["session"], read["frame_number"])
         self.frame_text, self.frame_box = text, read["box"]
@@ -191,19 +198,23 @@ class Sighting:
 
     def plausible(self, settings: DedupSettings, grammar: Grammar) -> bool:
         """Whether it may be published: a plate by grammar, or repeated, or read with certainty;
-        but not what nobody would bet on, nor what rides along with a plate that fits better.
+        but not what rides along with a plate that fits better.
         """
-        repeated = self.agreeing() >= settings.confirm_reads
-        if not repeated and self.count(grammar).confidence < settings.least_certainty:
-            return False
         if self.natural:
             return True
         if 2 * self.riding >= self.reads or grammar.too_short(self.text, self.scope):
             return False
         return (
-            repeated
+            bool(grammar.regions(self.text, self.scope))
             or self.confidence >= settings.confirm_confidence
-            or bool(grammar.regions(self.text, self.scope))
+            or self.agreeing() >= settings.confirm_reads
+        )
+
+    def stands(self, settings: DedupSettings, grammar: Grammar) -> bool:
+        """Whether it is a sighting still at its end: plausible, and repeated or likely right."""
+        return self.plausible(settings, grammar) and (
+            self.agreeing() >= settings.confirm_reads
+            or self.count(grammar).confidence >= settings.least_certainty
         )
 
     def sure(self, settings: DedupSettings) -> bool:
@@ -363,10 +374,15 @@ class Sighting:
             self.spread = [x, x, y, y, height]
             return
         left, right, top, bottom, least = self.spread
-        self.spread = [min(left, x), max(right, x), min(top, y), max(bottom, y), min(least, height)]
+        if not (left <= x <= right and top <= y <= bottom and least <= height):
+            self.spread = [
+                min(left, x), max(right, x), min(top, y), max(bottom, y), min(least, height),
+            ]
 
     def _keep(self, read: PlateRead, text: str, confidences: tuple[int, ...]) -> None:
-        quality = min(1.0, max(0.0, read["quality"]))  # NaN becomes 0
+        quality = read["quality"]
+        if not 0.0 < quality < 1.0:
+            quality = min(1.0, max(0.0, quality))  # NaN becomes 0
         worth = read["confidence"] * (1.0 + quality)
         if len(self.best) == BEST_READS and worth < self.best[-1][0]:
             return
@@ -385,8 +401,7 @@ class Sighting:
             "images": read["images"],
             "reader": read["reader"],
         }
-        self.best.append((worth, evidence))
-        self.best.sort(key=_rank)
+        insort(self.best, (worth, evidence), key=_rank)
         del self.best[BEST_READS:]
 
 
@@ -395,8 +410,5 @@ def _rank(kept: tuple[float, ReadEvidence]) -> tuple[float, str]:
     return -worth if math.isfinite(worth) else 0.0, read["read_id"]
 
 
-def _captured(read: ReadEvidence) -> tuple[int, str]:
-    return read["captured_at"], read["read_id"]
-
-
+_captured = itemgetter("captured_at", "read_id")
 _FIELDS = tuple(f.name for f in fields(Sighting))
