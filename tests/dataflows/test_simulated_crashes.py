@@ -1,6 +1,6 @@
 """Deterministic simulation: dedup, its logs and a view, crashed and rolled back at any step.
 
-HYPOTHESIS_PROFILE or CI decides how long: ``ci`` runs thousands of lives, else some hundreds.
+CI or HYPOTHESIS_PROFILE=ci makes it thousands of lives, else it is some hundred.
 """
 
 import os

@@ -1,0 +1,119 @@
+"""The log as Bytewax sees it: where a reader starts, what it gives, what it refuses."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from dataflows.log_io import BATCH, LogSink, LogSource, part_name
+from eventlog.log import Append, LogMismatch, OffsetGone
+from schemas.topics import DETECTED, RAW
+from tests.dataflows.logs import MemoryLog
+
+
+def filled(count, topic=RAW.name):
+    log = MemoryLog()
+    log.append(topic, 0, [Append(b"k", str(n).encode()) for n in range(count)])
+    return log
+
+
+def reader(log, resume=None, **options):
+    return LogSource(log, RAW.name, [0], **options).build_part("raw", part_name(0), resume)
+
+
+def values(batches):
+    return [entry.value for _, batch in batches for entry in batch.entries]
+
+
+def test_the_names_of_partitions_sort_as_their_numbers_do():
+    numbers = [0, 2, 10, 100, 1023]
+    assert sorted(map(part_name, numbers)) == [part_name(n) for n in numbers]
+    assert LogSource(MemoryLog(), RAW.name, numbers).list_parts() == [part_name(n) for n in numbers]
+
+
+def test_a_new_reader_begins_at_the_beginning_and_keys_batches_by_partition():
+    part = reader(filled(3))
+    ((key, batch),) = part.next_batch()
+    assert key == part_name(0)
+    assert (batch.start, batch.end) == (0, 3)
+    assert [entry.value for entry in batch.entries] == [b"0", b"1", b"2"]
+
+
+def test_batches_follow_one_another_without_a_gap():
+    part = reader(filled(2 * BATCH + 5))
+    batches = [part.next_batch()[0][1] for _ in range(3)]
+    borders = [(batch.start, batch.end) for batch in batches]
+    assert borders == [(0, BATCH), (BATCH, 2 * BATCH), (2 * BATCH, 2 * BATCH + 5)]
+    assert part.next_batch() == []
+
+
+def test_a_reader_goes_on_where_its_snapshot_stood():
+    log = filled(5)
+    part = reader(log)
+    part.next_batch()
+    position = part.snapshot()
+    log.append(RAW.name, 0, [Append(b"k", b"new")])
+    assert position == (log.uuid, 5)
+    assert values(reader(log, position).next_batch()) == [b"new"]
+
+
+def test_a_reader_without_a_snapshot_starts_where_it_is_told():
+    assert values(reader(filled(5), starts={0: 3}).next_batch()) == [b"3", b"4"]
+    assert values(reader(filled(5), ("in-memory", 4), starts={0: 1}).next_batch()) == [b"4"]
+
+
+def test_a_position_of_another_log_is_refused_with_a_cure():
+    with pytest.raises(LogMismatch, match=r"of log other.*empty recovery folder"):
+        reader(filled(3), ("other", 2))
+
+
+def test_a_reader_that_never_read_begins_with_what_retention_left():
+    log = filled(10)
+    log.dropped[RAW.name] = 6
+    part = reader(log)
+    assert part.next_batch() == []
+    assert values(part.next_batch()) == [b"6", b"7", b"8", b"9"]
+
+
+def test_an_offset_that_retention_dropped_is_not_skipped_over():
+    log = filled(10)
+    log.dropped[RAW.name] = 6
+    with pytest.raises(OffsetGone, match=r"offset 3 is gone.*begins at 6"):
+        reader(log, (log.uuid, 3)).next_batch()
+
+
+def test_a_reader_with_nothing_to_read_sleeps_a_little_then_a_little_longer():
+    log = filled(1)
+    part = reader(log)
+    part.next_batch()
+    assert part.next_awake() is None
+    assert part.next_batch() == []
+    pauses = []
+    for _ in range(300):
+        awake = part.next_awake()
+        assert awake is not None
+        pauses.append((awake - datetime.now(UTC)).total_seconds())
+        part.next_batch()
+    assert pauses[0] < 0.006 < pauses[-1] < 0.026
+    log.append(RAW.name, 0, [Append(b"k", b"1")])
+    assert values(part.next_batch()) == [b"1"]
+    assert part.next_awake() is None
+
+
+def test_a_sink_appends_all_batches_of_an_epoch_at_once_and_nothing_for_nothing():
+    log = MemoryLog()
+    sink = LogSink(log, DETECTED.name, [0])
+    part = sink.build_part("out", part_name(0), None)
+    part.write_batch([[], []])
+    assert log.end(DETECTED.name, 0) == 0
+    part.write_batch([[Append(b"a", b"1")], [], [Append(b"b", b"2"), Append(b"a", b"3")]])
+    assert [e.value for e in log.read(DETECTED.name, 0, 0, 9)] == [b"1", b"2", b"3"]
+    assert part.snapshot() is None
+
+
+def test_a_sinks_parts_are_the_partitions_that_keys_name():
+    sink = LogSink(MemoryLog(), DETECTED.name, [10, 2, 7])
+    names = sink.list_parts()
+    assert names == [part_name(2), part_name(7), part_name(10)]
+    assert [names[sink.part_fn(part_name(n))] for n in (10, 2, 7)] == [
+        part_name(n) for n in (10, 2, 7)
+    ]
