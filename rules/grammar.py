@@ -43,15 +43,8 @@ class Layout:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """A text that the grammar allows, how many characters had to give way, and the weight of
-    those that came less that of those that went.
-    """
-
-    text: str
-    changed: int
-    support: int
+Repair = tuple[tuple[int, str], ...]
+"""Places that have to change, and the characters that may come there, likeliest first."""
 
 
 class Grammar:
@@ -67,6 +60,8 @@ class Grammar:
         self._by_scope: dict[str, dict[int, tuple[Layout, ...]]] = {}
         self._by_shape: dict[tuple[str, str], tuple[Layout, ...]] = {}
         self.regions = lru_cache(maxsize=65_536)(self._regions)
+        self.region = lru_cache(maxsize=65_536)(self._region)
+        self._repairs = lru_cache(maxsize=65_536)(self._all_repairs)
 
     def check(self, scope: str) -> None:
         """Raise GrammarError if the scope names a region that no grammar describes."""
@@ -121,7 +116,7 @@ class Grammar:
             )
         return found
 
-    def region(self, text: str, scope: str, hint: str | None = None) -> str | None:
+    def _region(self, text: str, scope: str, hint: str | None = None) -> str | None:
         """The one country or subdivision that ``text`` fits; None if none does or several do.
 
         A ``hint`` that it fits, or whose country it fits, decides between several.
@@ -148,13 +143,18 @@ class Grammar:
         that the characters least certain give way. A text that fits as it is stays; so does one
         that needs more than ``limit`` changes, or for which two repairs are as good.
         """
-        if self.regions(text, scope):
+        repairs = self._repairs(text, scope, limit)
+        if not repairs:
             return text
         found: dict[str, tuple[int, int]] = {}
-        for layout in self._of(scope).get(len(text), ()):
-            repair = _fit(text, evidence, layout, limit)
-            if repair is not None:
-                found[repair.text] = (-repair.changed, repair.support)
+        for repair in repairs:
+            characters, support = list(text), 0
+            for place, allowed in repair:
+                votes = evidence[place] if evidence else _NONE
+                other = max(allowed, key=lambda other, votes=votes: votes.get(other, 0))
+                support += votes.get(other, 0) - votes.get(text[place], 0)
+                characters[place] = other
+            found["".join(characters)] = (-len(repair), support)
         if scope == AUTO:
             found = {plate: rank for plate, rank in found.items() if self.regions(plate, scope)}
         if not found:
@@ -162,6 +162,14 @@ class Grammar:
         highest = max(found.values())
         best = [plate for plate, rank in found.items() if rank == highest]
         return best[0] if len(best) == 1 else text
+
+    def _all_repairs(self, text: str, scope: str, limit: int) -> tuple[Repair, ...]:
+        """The ways to make ``text`` fit with at most ``limit`` changes; none if it fits."""
+        if self.regions(text, scope):
+            return ()
+        layouts = self._of(scope).get(len(text), ())
+        found = dict.fromkeys(_repair(text, layout, limit) for layout in layouts)
+        return tuple(repair for repair in found if repair)
 
     def _of(self, scope: str) -> dict[int, tuple[Layout, ...]]:
         if scope not in self._by_scope:
@@ -178,25 +186,17 @@ def _within(layout: Layout, code: str) -> bool:
     return code in (layout.region, layout.group) or layout.region.startswith(code + "-")
 
 
-def _fit(
-    text: str, evidence: Sequence[Mapping[str, int]], layout: Layout, limit: int
-) -> Repair | None:
-    characters: list[str] = []
-    changed = support = 0
+def _repair(text: str, layout: Layout, limit: int) -> Repair | None:
+    """How ``text`` can be made to fit a layout; None if it cannot."""
+    changes: list[tuple[int, str]] = []
     for index, (character, place) in enumerate(zip(text, layout.places, strict=True)):
         if _BIT[character] & place:
-            characters.append(character)
             continue
-        changed += 1
-        allowed = [other for other in CONFUSABLE.get(character, "") if _BIT[other] & place]
-        if changed > limit or not allowed:
+        allowed = "".join(o for o in CONFUSABLE.get(character, "") if _BIT[o] & place)
+        if len(changes) == limit or not allowed:
             return None
-        votes = evidence[index] if evidence else _NONE
-        # The order within CONFUSABLE, likeliest first, breaks ties.
-        other = max(allowed, key=lambda other, votes=votes: votes.get(other, 0))
-        support += votes.get(other, 0) - votes.get(character, 0)
-        characters.append(other)
-    return Repair("".join(characters), changed, support)
+        changes.append((index, allowed))
+    return tuple(changes)
 
 
 @cache

@@ -30,9 +30,7 @@ def event_id_of(read_id: str) -> str:
     """The id of the sighting that a read opens: a UUID version 5 (RFC 9562, section 5.5)."""
     digest = sha1(NAMESPACE.bytes + read_id.encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]
-    return (
-        f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
-    )
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
 def middle(box: Box) -> tuple[float, float]:
@@ -376,7 +374,11 @@ class Sighting:
         left, right, top, bottom, least = self.spread
         if not (left <= x <= right and top <= y <= bottom and least <= height):
             self.spread = [
-                min(left, x), max(right, x), min(top, y), max(bottom, y), min(least, height),
+                min(left, x),
+                max(right, x),
+                min(top, y),
+                max(bottom, y),
+                min(least, height),
             ]
 
     def _keep(self, read: PlateRead, text: str, confidences: tuple[int, ...]) -> None:

@@ -1,5 +1,7 @@
 """How alike two plate texts are, with the confusions of OCR counted as small."""
 
+from functools import lru_cache
+
 from rapidfuzz.distance import Indel
 
 _CLASSES = ("0OQD", "1IL", "8B", "5S", "2Z", "6G", "4A", "7T", "VY")
@@ -18,6 +20,7 @@ _FOLD = {ord(character): group[0] for group in _CLASSES for character in group}
 _CONFUSED, _OTHER, _GAP = 3, 20, 10
 
 
+@lru_cache(maxsize=65_536)
 def fold(text: str) -> str:
     """``text`` with each confusable character replaced by the first of its class."""
     return text.translate(_FOLD)

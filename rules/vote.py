@@ -4,7 +4,7 @@ The result does not depend on the order of the reads: sums commute, ties go by t
 aligning outputs and voting by position is ROVER's (Fiscus 1997, doi:10.1109/ASRU.1997.659110).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
