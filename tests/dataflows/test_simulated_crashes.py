@@ -1,6 +1,6 @@
 """Deterministic simulation: dedup, its logs and a view, crashed and rolled back at any step.
 
-CI or HYPOTHESIS_PROFILE=ci makes it thousands of lives, else it is some hundred.
+CI or HYPOTHESIS_PROFILE=ci makes it thousands of lives, else it is some hundreds.
 """
 
 import os
@@ -175,7 +175,7 @@ LONG = bool(os.environ.get("CI")) or os.environ.get("HYPOTHESIS_PROFILE") == "ci
 
 TestCrashingDedup = CrashingDedup.TestCase
 TestCrashingDedup.settings = settings(
-    max_examples=2000 if LONG else 150,
+    max_examples=2000 if LONG else 300,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
