@@ -210,6 +210,8 @@ def _follow(up: "Up", console: "Console") -> list[dict[str, Any]]:
             live.update(_table(rows))
     finally:
         queries.close()
+    if not console.is_terminal:
+        console.print()  # rich ends a table that is not redrawn without a line feed
     if first is not None:
         console.print(
             f"First sighting {first:.0f} s after the start, all read after"

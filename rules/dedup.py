@@ -221,15 +221,17 @@ class Deduplication:
         return min(heard) if heard else max(camera.high for camera in cameras)
 
     def _tick(self, at: int, offset: int) -> list[Output]:
-        times: list[int] = []
+        least, heard_since = NEVER, at - self._silence
         for camera in self._cameras.values():
-            if not camera.silent and at - camera.appended_at > self._silence:
+            if camera.silent:
+                continue
+            if camera.appended_at < heard_since:
                 camera.silent = True
-            if not camera.silent:
-                times.append(camera.high)
-        if not times:
+            elif camera.high < least:
+                least = camera.high
+        if least == NEVER:
             return []
-        watermark = min(times) - self._lateness
+        watermark = least - self._lateness
         if watermark // SECOND <= self._watermark // SECOND:
             return []
         self._watermark = watermark
@@ -245,7 +247,7 @@ class Deduplication:
             return []
         camera, group = self._camera(beat, appended_at)
         camera.high = max(camera.high, beat["captured_at"])
-        return list(self._expire(group, offset))
+        return self._expire(group, offset)
 
     def _source_ended(self, ended: SourceEnded, offset: int) -> list[Output]:
         camera = self._cameras.get(ended["camera_id"])
@@ -254,10 +256,8 @@ class Deduplication:
         camera.silent = True
         group = self._groups[camera.group]
         source = (ended["camera_id"], ended["session"])
-        out: list[Output] = []
-        for sighting in [s for s in group.sightings.values() if s.source == source]:
-            out.extend(self._end(group, sighting, offset, "source"))
-        return out
+        ended_ones = [s for s in group.sightings.values() if s.source == source]
+        return [self._end(group, sighting, offset, "source") for sighting in ended_ones]
 
     # Reads
 
@@ -274,9 +274,7 @@ class Deduplication:
             return [self._refuse(read, offset, "duplicate", "this read was appended before")]
         camera.high = max(camera.high, captured)
         self._remember(camera, read["read_id"], captured)
-        out = list(self._count(group, read, offset, appended_at))
-        out.extend(self._expire(group, offset))
-        return out
+        return self._count(group, read, offset, appended_at) + self._expire(group, offset)
 
     def _remember(self, camera: Camera, read_id: str, captured: int) -> None:
         recent = camera.recent
@@ -286,9 +284,7 @@ class Deduplication:
             del recent[oldest]
             oldest = next(iter(recent))
 
-    def _count(
-        self, group: Group, read: PlateRead, offset: int, appended_at: int
-    ) -> Iterator[Output]:
+    def _count(self, group: Group, read: PlateRead, offset: int, appended_at: int) -> list[Output]:
         text, confidences = normalise_read(read["text"], read["char_confidences"])
         scope = self._grammar.scope(read["region"], self._settings.country)
         wrong = refusal(text, read["confidence"], scope, self._settings, self._grammar)
@@ -302,8 +298,7 @@ class Deduplication:
         ):
             wrong = "overlay", "known text that stays put in the picture"
         if wrong is not None:
-            yield self._refuse(read, offset, *wrong)
-            return
+            return [self._refuse(read, offset, *wrong)]
         sighting, rival = self._assign(group, read, text, confidences)
         if sighting is None:
             sighting = Sighting.opened_by(read, offset, appended_at, scope, group.opened)
@@ -319,17 +314,19 @@ class Deduplication:
         group.by_track[read["track_id"]] = sighting.event_id
         self._touched.add(sighting.event_id)
         self._ride(group, sighting, read)
+        out: list[Output] = []
         if rival is not None:
-            yield from self._merge(group, sighting, rival, read["track_id"], offset)
+            out.extend(self._merge(group, sighting, rival, read["track_id"], offset))
             sighting = group.sightings.get(sighting.event_id)
             if sighting is None:
-                return
+                return out
         if self._is_static(group, sighting):
-            yield from self._retract_static(group, sighting, offset)
-            return
+            out.append(self._retract_static(group, sighting, offset))
+            return out
         status = sighting.news(self._settings, self._grammar)
         if status is not None:
-            yield self._tell(sighting, status, offset)
+            out.append(self._tell(sighting, status, offset))
+        return out
 
     # Assignment
 
@@ -342,9 +339,6 @@ class Deduplication:
         last, then the lower id.
         """
         captured = read["captured_at"]
-        frame = (read["camera_id"], read["session"], read["frame_number"])
-        best: Sighting | None = None
-        best_rank = (0.0, 0, "")
         bound = group.sightings.get(group.by_track.get(read["track_id"], ""))
         if (
             bound is not None
@@ -352,7 +346,12 @@ class Deduplication:
             and bound.first_seen - self._window <= captured <= bound.last_seen + self._window
         ):
             return bound, None  # nothing is likelier than the same text on the same track
+        if not group.sightings:
+            return None, None
         folded = fold(text)
+        frame = (read["camera_id"], read["session"], read["frame_number"])
+        best: Sighting | None = None
+        best_rank = (0.0, 0, "")
         for sighting in self._candidates(group, folded, bound):
             if not (
                 sighting.first_seen - self._window <= captured <= sighting.last_seen + self._window
@@ -375,8 +374,6 @@ class Deduplication:
 
     def _candidates(self, group: Group, folded: str, bound: Sighting | None) -> list[Sighting]:
         """The open sightings that may be alike enough to a folded text, and the bound one."""
-        if not group.sightings:
-            return []
         # The longer of two texts so alike is at most two characters longer than this one.
         # A doubtful character costs a deletion and an insertion, 2.
         budget = max(2, int((1 - self._settings.similarity) * (len(folded) + 2) + 1e-9))
@@ -512,33 +509,30 @@ class Deduplication:
             if status is not None:
                 yield self._tell(keep, status, offset)
 
-    def _expire(self, group: Group, offset: int) -> Iterator[Output]:
-        if not group.sightings:
-            return
-        time = self._time(group)
-        if time <= group.expiry:
-            return
+    def _expire(self, group: Group, offset: int) -> list[Output]:
+        if not group.sightings or (time := self._time(group)) <= group.expiry:
+            return []
+        out: list[Output] = []
         for sighting in [s for s in group.sightings.values() if s.last_seen + self._stay < time]:
-            yield from self._end(group, sighting, offset, "window")
+            out.append(self._end(group, sighting, offset, "window"))
         group.expiry = self._expiry(group)
+        return out
 
     def _expiry(self, group: Group) -> int:
         last = min((s.last_seen for s in group.sightings.values()), default=None)
         return NEVER if last is None else last + self._stay
 
-    def _end(self, group: Group, sighting: Sighting, offset: int, reason: str) -> Iterator[Output]:
+    def _end(self, group: Group, sighting: Sighting, offset: int, reason: str) -> Output:
         self._forget(group, sighting)
         if sighting.stands(self._settings, self._grammar):
-            yield self._tell(sighting, "ended", offset, reason=reason)
-            return
+            return self._tell(sighting, "ended", offset, reason=reason)
         if 2 * sighting.riding >= sighting.reads:
             why, detail = "lettering", "stands beside a plate on the same vehicle"
         else:
-            why, detail = "unrepeated", "fits no grammar and was not read again"
+            why, detail = "unrepeated", "was not read again, and is no likely plate"
         if sighting.status is not None:
-            yield self._tell(sighting, "retracted", offset, reason=why)
-        else:
-            yield self._refuse(sighting.opener, sighting.offset, why, f"{sighting.text} {detail}")
+            return self._tell(sighting, "retracted", offset, reason=why)
+        return self._refuse(sighting.opener, sighting.offset, why, f"{sighting.text} {detail}")
 
     def _is_static(self, group: Group, sighting: Sighting) -> bool:
         passes = group.opened - sighting.passed - 1
@@ -550,17 +544,16 @@ class Deduplication:
         stay = sighting.last_seen - sighting.first_seen
         return passes >= settings.overlay_passes_plate and stay >= settings.overlay_plate_s * SECOND
 
-    def _retract_static(self, group: Group, sighting: Sighting, offset: int) -> Iterator[Output]:
+    def _retract_static(self, group: Group, sighting: Sighting, offset: int) -> Output:
         self._forget(group, sighting)
         if sighting.frame_box is not None:
             group.static.append((sighting.folded, sighting.frame_box))
             del group.static[:-MAX_STATIC]
         if sighting.status is not None:
-            yield self._tell(sighting, "retracted", offset, reason="overlay")
-        else:
-            yield self._refuse(
-                sighting.opener, sighting.offset, "overlay", "stays put while others come and go"
-            )
+            return self._tell(sighting, "retracted", offset, reason="overlay")
+        return self._refuse(
+            sighting.opener, sighting.offset, "overlay", "stays put while others come and go"
+        )
 
     def _forget(self, group: Group, sighting: Sighting) -> None:
         del group.sightings[sighting.event_id]
