@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from api import errors, events, models, observe, pages, parameters, reference
 from api.encode import Json
+from api.hosts import LocalHosts
 from api.live import LiveFeed, Pace
 from api.shared import Shared
 from images.store import ImageStore
@@ -60,6 +61,7 @@ def create_app(
     app.state.feed = feed
     rendered = pages.Pages()
     stats = Shared(queries.stats)
+    app.add_middleware(LocalHosts)
     metrics = observe.install(app, lambda: feed.listeners)
     if cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), allow_methods=["GET"])

@@ -297,3 +297,20 @@ def test_pictures_come_as_jpeg_to_be_kept_and_nothing_outside_the_store_does(
 
 def test_a_revised_sighting_says_what_was_published_before(client: httpx.Client):
     assert client.get(f"/events/{event_id(REVISED)}").json()["was"] == ["A8C"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000"])
+def test_who_calls_the_server_by_its_name_is_answered(client: httpx.Client, host: str):
+    assert client.get("/stats", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.x:80", ""]
+)
+@pytest.mark.parametrize("path", ["/stats", "/", "/live", "/images/a.jpg", "/nothing"])
+def test_a_page_of_elsewhere_that_leads_its_name_here_gets_nothing(
+    client: httpx.Client, host: str, path: str
+):
+    answer = client.get(path, headers={"host": host, "accept": "text/html"})
+    assert "proxy before it has to send" in problem(answer, 421)
+    assert "access-control-allow-origin" not in answer.headers
