@@ -189,8 +189,9 @@ class _Batch:
     def __init__(self, changes: Sequence[Change]) -> None:
         self.refused: list[Refused] = []
         self._erased: list[str] = []
-        # revisions of an event in the order of the batch: (revision, index, event)
-        self._events: dict[str, list[tuple[int, int, PlateEvent]]] = {}
+        # revisions of a row in the order of the batch: (revision, index, event). By the table's
+        # key: were an id ever used twice, what is kept would else depend on the batch's borders.
+        self._events: dict[tuple[str, int], list[tuple[int, int, PlateEvent]]] = {}
         for index, change in enumerate(changes):
             if isinstance(change, tuple):
                 try:
@@ -199,7 +200,8 @@ class _Batch:
                     self.refused.append(Refused(index, f"{change[1]!r} is no event's id"))
             elif "event_id" in change:
                 event = cast("PlateEvent", change)
-                versions = self._events.setdefault(event["event_id"], [])
+                key = (event["event_id"], event["captured_at"])
+                versions = self._events.setdefault(key, [])
                 versions.append((event["revision"], index, event))
 
     def erase(self, cursor: Cursor) -> list[str]:
@@ -221,27 +223,30 @@ class _Batch:
         """
         changed: list[str] = []
         while self._events:
-            rows: list[tuple[int, str, bytes]] = []
-            for event_id, versions in list(self._events.items()):
+            rows: list[tuple[int, tuple[str, int], bytes]] = []
+            for key, versions in list(self._events.items()):
                 versions.sort(key=lambda version: version[:2])
                 _, index, event = versions.pop()
                 try:
-                    rows.append((index, event_id, row(event)))
+                    rows.append((index, key, row(event)))
                 except RowError as error:
                     self.refused.append(Refused(index, str(error)))
                 else:
                     continue
                 if not versions:
-                    del self._events[event_id]
-            again: set[str] = set()
+                    del self._events[key]
+            again: set[tuple[str, int]] = set()
             changed += self._write(cursor, rows, again)
-            for _, event_id, _ in rows:
-                if event_id not in again or not self._events[event_id]:
-                    del self._events[event_id]
+            for _, key, _ in rows:
+                if key not in again or not self._events[key]:
+                    del self._events[key]
         return changed
 
     def _write(
-        self, cursor: Cursor, rows: list[tuple[int, str, bytes]], again: set[str]
+        self,
+        cursor: Cursor,
+        rows: list[tuple[int, tuple[str, int], bytes]],
+        again: set[tuple[str, int]],
     ) -> list[str]:
         """Upsert rows, halving the batch until those that the server refuses stand alone."""
         if not rows:
@@ -258,9 +263,9 @@ class _Batch:
                 raise
             cursor.execute("ROLLBACK TO SAVEPOINT rows")
             if len(rows) == 1:
-                index, event_id, _ = rows[0]
+                index, key, _ = rows[0]
                 self.refused.append(Refused(index, str(error).strip()))
-                again.add(event_id)
+                again.add(key)
                 return []
             half = len(rows) // 2
             return self._write(cursor, rows[:half], again) + self._write(cursor, rows[half:], again)

@@ -9,7 +9,7 @@ import pytest
 from projections.errors import PositionConflict, ViewMismatch, ViewUnavailable
 from projections.queries import SightingQueries
 from projections.view import Refused, SightingsView
-from tests.projections.sightings import LOG, event_id, progress, sighting
+from tests.projections.sightings import LOG, NOON, event_id, progress, sighting
 
 
 def contents(url: str) -> dict[str, list[tuple]]:
@@ -41,6 +41,18 @@ def test_only_a_higher_revision_replaces_an_older_one(view, queries):
     assert queries.by_id(event_id(1))["plate_text"] == "NEW555"
     view.apply(0, 3, [sighting(1, 7, text="TOP777"), sighting(1, 6, text="MID666")], 5)
     assert queries.by_id(event_id(1))["plate_text"] == "TOP777"
+
+
+def test_an_id_used_twice_gives_the_same_rows_in_any_batches(view, queries, url):
+    first, second = sighting(1, 5, text="FIRST55"), sighting(1, 9, text="SECOND9", at=NOON + 10**9)
+    view.apply(0, 0, [first, second], 2)
+    together = contents(url)["plate_events"]
+    with closing(psycopg2.connect(url)) as connection, connection:
+        connection.cursor().execute("TRUNCATE alpr.plate_events CASCADE")
+    view.apply(0, 2, [first], 3)
+    view.apply(0, 3, [second], 4)
+    assert contents(url)["plate_events"] == together
+    assert [row["plate_text"] for row in queries.recent(10)] == ["SECOND9", "FIRST55"]
 
 
 def test_every_message_given_twice_changes_nothing(view, queries, url):
