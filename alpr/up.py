@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 SNAPSHOT_S = 1  # how far dedup goes back after a restart
 BATCH = 1000
 QUIET_S = 3.0  # see Up.drained
+DATABASE_LOOK_S = 1.0  # how often the embedded database is looked at
 
 
 class Up:
@@ -55,6 +57,8 @@ class Up:
         self._database: Database | None = None
         self._supervisor: Supervisor | None = None
         self._drain: _Drain | None = None
+        self._leaving = threading.Event()
+        self._guard: threading.Thread | None = None
 
     @property
     def address(self) -> str:
@@ -89,6 +93,10 @@ class Up:
                 others=self._postgres,
             )
             self._supervisor.start()
+            self._guard = threading.Thread(
+                target=self._keep_database, args=(self._database,), name="database", daemon=True
+            )
+            self._guard.start()
         except BaseException:
             self.stop()
             raise
@@ -128,6 +136,9 @@ class Up:
         """End every process, the edge first, the database last. May be called twice."""
         if self._supervisor is not None:
             self._supervisor.stop()
+        self._leaving.set()
+        if self._guard is not None:
+            self._guard.join()
         if self._drain is not None:
             self._drain.close()
             self._drain = None
@@ -164,6 +175,19 @@ class Up:
             command = (python, "-m", "alpr", "edge", *self._edge)
             programs.append(Program("edge", command, environ, ends=True))
         return programs
+
+    def _keep_database(self, database: Database) -> None:
+        """Bring it up where it died: without it the API fails until a flow happens to restart."""
+        from projections.errors import EmbeddedError
+
+        while not self._leaving.wait(DATABASE_LOOK_S):
+            try:
+                if database.ensure():
+                    self._say(OWN_NAME, "WARNING", "the database had died and is up again")
+            except EmbeddedError as error:
+                self._say(
+                    OWN_NAME, "ERROR", f"the database is down: {' '.join(str(error).split())}"
+                )
 
     def _postgres(self) -> Mapping[str, int]:
         """The embedded server's process, for its memory."""

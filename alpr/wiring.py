@@ -25,6 +25,10 @@ class Database(Protocol):
         """Where it is; may hold a password."""
         ...
 
+    def ensure(self) -> bool:
+        """Bring it up where it died, True then. Raises projections.errors.EmbeddedError."""
+        ...
+
     def stop(self) -> None:
         """Leave it."""
         ...
@@ -35,6 +39,10 @@ class Server:
     """A PostgreSQL that somebody else runs."""
 
     url: str
+
+    def ensure(self) -> bool:
+        """Who runs it sees to it."""
+        return False
 
     def stop(self) -> None:
         """Nothing to leave."""

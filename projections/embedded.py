@@ -77,10 +77,17 @@ class EmbeddedPostgres:
         """Where the database of the views is."""
         return self._url(DATABASE)
 
-    def ensure(self) -> None:
-        """Start it again if it died; nothing where it answers."""
+    def ensure(self) -> bool:
+        """Start it again if it died, True then; costs nothing where its process is there."""
+        try:
+            pid = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (OSError, ValueError):
+            pid = 0
+        if pid and _is_postmaster(pid, self._data):
+            return False
         with self._exclusive():
             self._start()
+        return True
 
     def stop(self) -> None:
         """Leave; the last one stops the server and waits until it has. May be called twice."""

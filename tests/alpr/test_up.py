@@ -68,7 +68,7 @@ class Site:
     def postgres(self) -> int | None:
         try:
             return int((self.home / "postgres/data/postmaster.pid").read_text().split()[0])
-        except FileNotFoundError:
+        except (FileNotFoundError, IndexError):  # it is being written
             return None
 
     def answers(self) -> bool:
@@ -133,6 +133,22 @@ def test_it_serves_restarts_what_is_killed_and_stops_clean(site: Site):
     assert process.returncode == 0, said
     assert "Traceback" not in said
     assert all(gone(pid) for pid in [*before.values(), *after.values()])
+    assert site.postgres() is None
+
+
+def test_a_database_that_is_killed_comes_back_though_nothing_is_written(site: Site):
+    process = site.up()
+    until(site.answers)
+    until(lambda: site.status().get("edge", {}).get("state") == "done")
+    first = site.postgres()
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    until(lambda: site.postgres() not in (None, first), 30)
+    until(site.answers, 30)
+    process.terminate()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "the database had died and is up again" in said
     assert site.postgres() is None
 
 

@@ -124,8 +124,9 @@ def test_a_killed_server_comes_back_with_its_data(folder):
         os.kill(postmaster(folder), signal.SIGKILL)
         while answers(server.url):
             time.sleep(0.01)
-        server.ensure()
+        assert server.ensure()
         assert remembers(server.url)
+        assert not server.ensure()
 
 
 def test_a_pid_file_that_names_another_program_after_a_power_cut_is_forgotten(folder):
