@@ -512,9 +512,8 @@ class Deduplication:
     def _expire(self, group: Group, offset: int) -> list[Output]:
         if not group.sightings or (time := self._time(group)) <= group.expiry:
             return []
-        out: list[Output] = []
-        for sighting in [s for s in group.sightings.values() if s.last_seen + self._stay < time]:
-            out.append(self._end(group, sighting, offset, "window"))
+        over = [s for s in group.sightings.values() if s.last_seen + self._stay < time]
+        out = [self._end(group, sighting, offset, "window") for sighting in over]
         group.expiry = self._expiry(group)
         return out
 

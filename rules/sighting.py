@@ -249,29 +249,21 @@ class Sighting:
         """The best picture: one that exists, shows what was voted, and is sharp."""
         if len(self.best) == 1:
             return self.best[0][1]
-        return max(
-            (read for _, read in self.best),
-            key=lambda read: (
-                read["images"]["plate_url"] != "",
-                self._agrees(read["normalized_text"]),
-                read["quality"],
-                read["read_id"],
-            ),
-        )
+        reads = [read for _, read in self.best]
+        reads = [read for read in reads if read["images"]["plate_url"]] or reads
+        return max(self._agreeing(reads), key=_sharpness)
 
     def _best_read(self, text: str) -> ReadEvidence:
         """The most confident read that says ``text``, or comes near."""
         if len(self.best) == 1:
             return self.best[0][1]
-        return max(
-            (read for _, read in self.best),
-            key=lambda read: (
-                read["normalized_text"] == text,
-                self._agrees(read["normalized_text"]),
-                read["confidence"],
-                read["read_id"],
-            ),
-        )
+        reads = [read for _, read in self.best]
+        same = [read for read in reads if read["normalized_text"] == text]
+        return max(self._agreeing(same or reads), key=_certainty)
+
+    def _agreeing(self, reads: list[ReadEvidence]) -> list[ReadEvidence]:
+        """Those that say what the vote says, or all if none does."""
+        return [read for read in reads if self._agrees(read["normalized_text"])] or reads
 
     def _agrees(self, text: str) -> bool:
         return text == self.text or fold(text) == self.folded
@@ -413,4 +405,6 @@ def _rank(kept: tuple[float, ReadEvidence]) -> tuple[float, str]:
 
 
 _captured = itemgetter("captured_at", "read_id")
+_sharpness = itemgetter("quality", "read_id")
+_certainty = itemgetter("confidence", "read_id")
 _FIELDS = tuple(f.name for f in fields(Sighting))

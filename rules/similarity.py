@@ -34,6 +34,14 @@ def cost(a: str, b: str) -> int:
     """
     if a == b:
         return 0
+    # What two texts begin and end with alike costs nothing in some cheapest way.
+    start = end = 0
+    shorter = min(len(a), len(b))
+    while start < shorter and a[start] == b[start]:
+        start += 1
+    while end < shorter - start and a[-1 - end] == b[-1 - end]:
+        end += 1
+    a, b = a[start : len(a) - end], b[start : len(b) - end]
     previous = list(range(0, _GAP * (len(b) + 1), _GAP))
     for row, left in enumerate(a, 1):
         current = [row * _GAP]

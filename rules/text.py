@@ -2,6 +2,8 @@
 
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import compress
 
 _KEPT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _ASCII = {code: chr(code).upper() if chr(code).upper() in _KEPT else None for code in range(128)}
@@ -30,20 +32,24 @@ def normalise_read(text: str, confidences: Sequence[int]) -> tuple[str, tuple[in
     if confidences and (min(confidences) < 0 or max(confidences) > 1000):
         confidences = [min(max(confidence, 0), 1000) for confidence in confidences]
     if text.isascii() and len(confidences) == len(text):
-        if text.isalnum() and text == text.upper():
-            return text, tuple(confidences)
-        pairs = zip(text, confidences, strict=True)
-        return text.translate(_ASCII), tuple(c for letter, c in pairs if letter.upper() in _KEPT)
+        plain, kept = _letters(text)
+        return plain, tuple(compress(confidences, kept))
     if len(confidences) != len(text):
         plain = normalise(text)
         return plain, (min(confidences, default=0),) * len(plain)
     characters: list[str] = []
-    kept: list[int] = []
+    spread: list[int] = []
     for character, confidence in zip(text, confidences, strict=True):
         plain = _plain(character)
         characters.append(plain)
-        kept.extend((confidence,) * len(plain))
-    return "".join(characters), tuple(kept)
+        spread.extend((confidence,) * len(plain))
+    return "".join(characters), tuple(spread)
+
+
+@lru_cache(maxsize=4096)
+def _letters(text: str) -> tuple[str, tuple[bool, ...]]:
+    """What is left of an ASCII text, and for each of its characters whether it is."""
+    return text.translate(_ASCII), tuple([letter.upper() in _KEPT for letter in text])
 
 
 def _plain(character: str) -> str:

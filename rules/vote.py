@@ -129,6 +129,9 @@ class Ballot:
 
     def weights(self) -> dict[str, Weights]:
         """For each text its evidence over all tracks."""
+        if len(self.tracks) == 1 and not self.settled:
+            (texts,) = self.tracks.values()
+            return {text: tuple(found) for text, found in _scaled(texts).items()}
         total = dict(self.settled)
         for texts in self.tracks.values():
             for text, found in _scaled(texts).items():
@@ -179,6 +182,10 @@ def vote(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) ->
     ``weights`` must not be empty. Reads that together hold more than half of the evidence and
     agree are never outvoted.
     """
+    if len(weights) == 1:
+        ((only, found),) = weights.items()
+        if grammar.regions(only, scope):
+            return _unanimous(only, found)
     plain, evidence = _counted(weights)
     text = grammar.repair(plain, scope, evidence)
     return Vote(
@@ -187,6 +194,15 @@ def vote(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) ->
         positions=tuple([_ranked(column) for column in evidence]),
         alternatives=_alternatives(text, weights),
     )
+
+
+def _unanimous(text: str, found: Weights) -> Vote:
+    """The vote where all reads say the same and the grammar takes it."""
+    reads, confidence = found[_READS], 1.0
+    for weight in found[:_MEANS]:
+        confidence *= _certainty(weight, 0, reads)
+    positions = tuple([((c, w),) for c, w in zip(text, found, strict=False)])
+    return Vote(text, _rounded(confidence), positions, ())
 
 
 class Winner(NamedTuple):
@@ -199,6 +215,10 @@ class Winner(NamedTuple):
 
 def winner(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) -> Winner:
     """The text of the ``vote`` alone, at less cost."""
+    if len(weights) == 1:
+        (only,) = weights
+        if grammar.regions(only, scope):
+            return Winner(only, True)
     plain, evidence = _counted(weights)
     text = grammar.repair(plain, scope, evidence)
     if not grammar.regions(text, scope):
@@ -314,6 +334,7 @@ def _confidence(text: str, plain: str, evidence: Sequence[Mapping[str, int]], re
     return _rounded(whole)
 
 
+@lru_cache(maxsize=65_536)
 def _certainty(agreeing: int, against: int, reads: int) -> float:
     """Probability that one place is right, by weights in per mille.
 
