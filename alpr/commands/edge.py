@@ -1,13 +1,16 @@
 """``alpr edge``: the cameras of cameras.yaml into alpr.reads.raw."""
 
 import argparse
+import os
 import signal
 import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alpr.errors import ConfigError
+from prometheus_client import CollectorRegistry, start_http_server
+
+from alpr.errors import Busy, ConfigError
 from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
 from alpr.wiring import open_codec, open_detector, open_images, open_log, open_recogniser
@@ -23,6 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--skip-frames", type=int, default=0, metavar="N", help="leave out N after each frame"
     )
     parser.add_argument("--no-display", action="store_true", help="accepted; there is no window")
+    parser.add_argument(
+        "--metrics-port", type=int, metavar="PORT", help="serve Prometheus metrics (usually 8001)"
+    )
     parser.add_argument("--model", metavar="PATH", help="a YOLO model of vehicles")
     parser.add_argument("--plate-model", metavar="PATH", help="a YOLO model of plates")
 
@@ -36,8 +42,19 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         raise ConfigError(f"--skip-frames {arguments.skip_frames} is below 0; give 0 or more")
     cameras = cameras_of(settings)
 
-    from edge.pipeline import PipelineSettings
+    from edge.pipeline import load_pipeline_settings
     from edge.run import run_cameras
+
+    beside = settings.cameras.parent
+    pipeline = load_pipeline_settings(
+        _there(beside / "tracking.yaml"),
+        _there(beside / "ocr.yaml"),
+        skip_frames=arguments.skip_frames,
+        no_ocr=arguments.no_ocr,
+    )
+    registry = CollectorRegistry()
+    if arguments.metrics_port is not None:
+        _serve_metrics(arguments.metrics_port, registry)
 
     configure_logs(arguments.debug)
     stop = threading.Event()
@@ -52,9 +69,24 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         detector=open_detector(),
         recogniser=open_recogniser(),
         host=socket.gethostname(),
-        settings=PipelineSettings(skip_frames=arguments.skip_frames, no_ocr=arguments.no_ocr),
+        settings=pipeline,
+        registry=registry,
     )
     return 0
+
+
+def _there(path: Path) -> Path:
+    """The path of a file of settings, or of an empty one, which leaves the defaults."""
+    return path if path.exists() else Path(os.devnull)
+
+
+def _serve_metrics(port: int, registry: CollectorRegistry) -> None:
+    try:
+        start_http_server(port, addr="127.0.0.1", registry=registry)
+    except (OSError, OverflowError) as error:
+        raise Busy(
+            f"port {port} of 127.0.0.1 cannot be had for --metrics-port: {error}; name another"
+        ) from error
 
 
 def cameras_of(settings: Settings) -> "list[Camera]":
