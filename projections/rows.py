@@ -3,6 +3,7 @@
 https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
 """
 
+from math import isfinite
 from struct import Struct
 from struct import error as StructError
 
@@ -65,6 +66,12 @@ def _row(event: PlateEvent) -> bytes:
         raise RowError("a time lies outside of the years 1 to 9999")
     plate, vehicle, images = event["plate"], event["vehicle"], event["images"]
     node, extras, evidence = event["node"], event["extras"], event["evidence"]
+    # One NaN would make every average one, and a page that shows it fail.
+    if not isfinite(plate["confidence"] + extras["quality_score"]) or not all(
+        isfinite(kept["confidence"] + kept.get("quality", 0.0))
+        for kept in (*event["alternatives"], *evidence["reads"])
+    ):
+        raise RowError("a confidence or a quality is no finite number")
     parts = [
         _FIXED.pack(
             *(len(COLUMNS), 16, _uuid(event["event_id"])),
@@ -112,6 +119,8 @@ def _row(event: PlateEvent) -> bytes:
     merged = event["merged_into"]
     add(_NULL if merged is None else _SHORT[16] + _uuid(merged))
     for degrees in (node["latitude"], node["longitude"]):
+        if degrees is not None and not isfinite(degrees):
+            raise RowError("the position is no finite number")
         add(_NULL if degrees is None else _DOUBLE.pack(8, degrees))
     kept = {"positions": evidence["positions"], "reads": evidence["reads"]}
     for value in (event["was"], event["alternatives"], extras["box"], kept):

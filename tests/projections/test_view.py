@@ -105,9 +105,23 @@ def test_an_erased_sighting_is_gone_and_stays_gone(view, queries):
         sighting(2, event_id="not an id"),
         sighting(2, text="".join(map(chr, range(256, 20_000)))),
         sighting(2, revision=2**70),
+        sighting(2, confidence=float("nan")),
+        sighting(2, alternatives=[{"text": "A", "confidence": float("inf")}]),
         ("erase", "progress-0"),
     ],
-    ids=["NUL", "surrogate", "NUL in JSON", "year 33658", "latency", "id", "long", "int", "erase"],
+    ids=[
+        "NUL",
+        "surrogate",
+        "NUL in JSON",
+        "year 33658",
+        "latency",
+        "id",
+        "long",
+        "int",
+        "NaN",
+        "inf",
+        "erase",
+    ],
 )
 def test_what_postgresql_refuses_is_named_and_the_rest_goes_in(view, queries, poison):
     refused = view.apply(0, 0, [sighting(1), poison, sighting(3)], 3)
