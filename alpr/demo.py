@@ -43,12 +43,12 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from alpr.up import Up
 
     console = Console(highlight=False)
-    home = _fresh(settings.home / "demo")
     video, truth = arguments.video, None
+    if video is not None and not video.is_file():
+        raise ConfigError(f"there is no file {video}; name a video, or nothing for the drive-by")
+    home = _fresh(settings.home / "demo")
     if video is None:
         video, truth = _render(home / "drive-by.mp4", arguments.seed, console)
-    elif not video.is_file():
-        raise ConfigError(f"there is no file {video}; name a video, or nothing for the drive-by")
     own = settings.changed(
         home=home,
         cameras=_cameras(home / "cameras.yaml", video),
@@ -65,6 +65,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         else:
             verdict = None
             console.print(f"{len(shown)} sightings in {video.name}.")
+        if up.failed:
+            raise AlprError(up.failed[0])
         if arguments.once:
             return int(verdict is not None and not verdict.met)
         console.print(f"\nThe page stays at [bold]{up.address}[/bold] until Ctrl-C.")
@@ -131,13 +133,16 @@ class _Quiet:
 
 def _fresh(home: Path) -> Path:
     """An empty home of our own: a demonstration begins with nothing, and touches nothing else."""
+    from alpr.up import locked
+
     mark = home / "drive-by.txt"
     if home.exists():
         if not mark.exists():
             raise ConfigError(
                 f"{home} is not of an earlier demonstration; move it away, or set ALPR_HOME"
             )
-        shutil.rmtree(home)
+        with locked(home / "up.lock"):  # no demonstration that runs loses its ground
+            shutil.rmtree(home)
     home.mkdir(parents=True)
     mark.write_text("`alpr demo` empties this folder at each start.\n", encoding="utf-8")
     return home

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SNAPSHOT_S = 1  # how far dedup goes back after a restart
 BATCH = 1000
 QUIET_S = 3.0  # see Up.drained
+FAILED = "failed: "  # how the edge begins the reason of a SourceEnded that is no end
 DATABASE_LOOK_S = 1.0  # how often the embedded database is looked at
 
 
@@ -76,7 +77,7 @@ class Up:
         """Start the database, then every process; returns before they are ready."""
         settings = self._settings
         settings.home.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(settings.home / "up.lock")
+        self._lock = locked(settings.home / "up.lock")
         try:
             _port_is_free(settings.api_host, settings.api_port)
             log = open_log(settings)
@@ -106,6 +107,11 @@ class Up:
         """What the view can be asked; the caller closes it."""
         assert self._database is not None
         return open_queries(self._database)
+
+    @property
+    def failed(self) -> list[str]:
+        """Of each source that could not be read to its end, what, why and the cure."""
+        return [] if self._drain is None else list(self._drain.failed)
 
     def drained(self) -> bool:
         """Whether every source has ended and the view holds all that came of it; no waiting.
@@ -210,14 +216,17 @@ class _Drain:
         self._said = {p: log.end(DETECTED.name, p) for p in partitions}
         self._ends: dict[int, int] = {}
         self._caused: dict[int, int] = {}
+        self.failed: list[str] = []
         self._changed = time.monotonic()
 
     def through(self, quiet: bool) -> bool:
         """Whether dedup has gone past every SourceEnded; by silence only if ``quiet``."""
         for partition, at in self._raw.items():
-            for entry_name, _, offset in self._new(RAW.name, self._raw, partition, at):
+            for entry_name, record, offset in self._new(RAW.name, self._raw, partition, at):
                 if entry_name == "SourceEnded":
                     self._ends[partition] = offset
+                    if record["reason"].startswith(FAILED):
+                        self.failed.append(record["reason"].removeprefix(FAILED))
         for partition, at in self._said.items():
             for _, record, _ in self._new(DETECTED.name, self._said, partition, at):
                 self._changed = time.monotonic()
@@ -273,7 +282,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT, or with --once until all is read; exit code 0."""
+    """Run until SIGTERM or SIGINT; exit code 0.
+
+    With --once until all is read; exit code 1 if a source could not be read to its end.
+    """
     cameras_of(settings)  # a mistake among them is told before anything starts
     up = Up(settings, Printer(sys.stderr))
     with _Signals() as signals, up:
@@ -281,8 +293,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         while not up.supervisor.wait(0.1):
             if signals.came or (arguments.once and up.drained()):
                 up.supervisor.ask_to_stop()
-        failure = up.supervisor.failure
-    if failure is not None:
+        failure = up.supervisor.failure or ("; ".join(up.failed) if arguments.once else None)
+    if failure:
         raise AlprError(failure)
     return 0
 
@@ -309,8 +321,8 @@ class _Signals:
         self.came = True
 
 
-def _locked(path: Path) -> IO[str]:
-    """The lock of a home folder, held until it is closed or this process is gone."""
+def locked(path: Path) -> IO[str]:
+    """The lock of a home folder, held until it is closed or this process is gone. Raises Busy."""
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

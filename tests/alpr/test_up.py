@@ -29,7 +29,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"
         self._cameras = folder / "cameras.yaml"
-        self._cameras.write_text("cameras:\n  - id: gate\n    source: pictures\n")
+        self.camera(Path("pictures"))
         (folder / "pictures").mkdir()
         for number in range(2):
             picture = np.full((120, 160, 3), 90 + number, np.uint8)
@@ -37,6 +37,9 @@ class Site:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.started: list[subprocess.Popen[str]] = []
+
+    def camera(self, source: Path) -> None:
+        self._cameras.write_text(f"cameras:\n  - id: gate\n    source: {source}\n")
 
     def up(self, *flags: str) -> subprocess.Popen[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ALPR_")}
@@ -109,6 +112,18 @@ def test_once_ends_with_the_sources_and_logs_in_one_form(site: Site):
     form = re.compile(r"\d\d:\d\d:\d\d\.\d{3} \w+ +(INFO|WARNING|ERROR|CRITICAL) +\S.*")
     assert [line for line in said.splitlines() if not form.fullmatch(line)] == []
     assert site.postgres() is None
+
+
+def test_a_source_that_cannot_be_read_is_named_and_leaves_exit_code_1(site: Site):
+    broken = site.home.parent / "broken.mp4"
+    broken.write_text("no video")
+    site.camera(broken)
+    process = site.up("--once")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    told = f"alpr: up: {broken}: is no video or picture that can be decoded"
+    assert told in said.splitlines()[-1]
+    assert "Traceback" not in said
 
 
 def test_it_serves_restarts_what_is_killed_and_stops_clean(site: Site):

@@ -1,0 +1,47 @@
+"""``alpr demo`` on what is no video, and beside another one."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from alpr import demo
+from alpr.errors import AlprError, Busy, ConfigError
+from alpr.settings import load
+from alpr.up import locked
+
+
+def run(home: Path, video: Path) -> int:
+    settings = load({"ALPR_HOME": str(home)}, None)
+    return demo.run(argparse.Namespace(video=video, once=True, seed=1), settings)
+
+
+def test_no_such_video_is_told_before_an_earlier_demonstration_is_removed(tmp_path: Path):
+    kept = demo._fresh(tmp_path / "demo") / "kept"
+    kept.touch()
+    with pytest.raises(ConfigError, match="there is no file"):
+        run(tmp_path, tmp_path / "nowhere.mp4")
+    assert kept.exists()
+
+
+def test_a_demonstration_that_runs_does_not_lose_its_folder_to_another(tmp_path: Path):
+    home = demo._fresh(tmp_path / "demo")
+    video = tmp_path / "a.mp4"
+    video.touch()
+    with locked(home / "up.lock"), pytest.raises(Busy, match="stop it, or set ALPR_HOME"):
+        run(tmp_path, video)
+    assert (home / "drive-by.txt").exists()
+
+
+def test_a_folder_of_somebody_else_is_not_emptied(tmp_path: Path):
+    (tmp_path / "demo").mkdir()
+    with pytest.raises(ConfigError, match="move it away, or set ALPR_HOME"):
+        demo._fresh(tmp_path / "demo")
+
+
+@pytest.mark.slow
+def test_what_is_no_video_is_named_as_a_failure(tmp_path: Path):
+    video = tmp_path / "a.mp4"
+    video.write_text("no video")
+    with pytest.raises(AlprError, match="is no video or picture that can be decoded"):
+        run(tmp_path, video)
