@@ -152,11 +152,11 @@ class EmbeddedPostgres:
         settings = _SETTINGS | {"unix_socket_directories": str(self._socket)}
         options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
         log, deadline = self._log_file(), time.monotonic() + _START_TIMEOUT
-        begin = log.stat().st_size
+        begin, printed = log.stat().st_size, ""
         while not self._answers():
             if not (self._data / "postmaster.pid").exists():
                 begin = log.stat().st_size
-                self._run(
+                printed = self._run(
                     *("pg_ctl", "start", "-D", str(self._data), "-l", str(log), "-o", options),
                     *("-w", "-t", str(_START_TIMEOUT)),
                     check=False,
@@ -167,7 +167,7 @@ class EmbeddedPostgres:
             running = (self._data / "postmaster.pid").exists()
             # Backends of a killed server need a moment to notice; until then it will not start.
             if time.monotonic() > deadline or not (running or "shared memory block" in said):
-                raise EmbeddedError(f"PostgreSQL in {self._data} does not start:\n{said}")
+                raise EmbeddedError(f"PostgreSQL in {self._data} does not start: {said or printed}")
             time.sleep(0.1)
 
     def _log_file(self) -> Path:
@@ -209,7 +209,8 @@ class EmbeddedPostgres:
         finally:
             connection.close()
 
-    def _run(self, program: str, *arguments: str, check: bool = True) -> None:
+    def _run(self, program: str, *arguments: str, check: bool = True) -> str:
+        """What the program printed. Raises EmbeddedError with it if it fails and ``check``."""
         account: dict[str, object] = {}
         if self._account is not None:
             account = {"user": self._account[0], "group": self._account[1], "extra_groups": []}
@@ -225,10 +226,11 @@ class EmbeddedPostgres:
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
                 **account,  # type: ignore[arg-type]
             )
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip()
             if done.returncode and check:
-                output.seek(0)
-                said = output.read().decode(errors="replace").strip()
                 raise EmbeddedError(f"{program} in {self.folder} failed: {said}")
+            return said
 
 
 class _Flock:

@@ -183,3 +183,15 @@ def test_a_server_that_cannot_start_says_what_its_log_says(folder):
     with pytest.raises(EmbeddedError, match="no_such_setting"):
         EmbeddedPostgres(folder)
     conf.write_text(good)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_copy_that_belongs_to_root_says_why_it_does_not_start(folder):
+    with EmbeddedPostgres(folder):
+        pass
+    data = folder / "data"
+    owner = data.stat()
+    os.chown(data, 0, 0)
+    with pytest.raises(EmbeddedError, match=r"does not start: .*[Pp]ermission denied"):
+        EmbeddedPostgres(folder)
+    os.chown(data, owner.st_uid, owner.st_gid)
