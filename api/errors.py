@@ -92,6 +92,8 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
     register(Exception, _of_bug)
 
 
+_SHOWN = 80  # characters of a value that are told
+
 # What pydantic calls a failure, and what we say after the name and the value.
 _CURES = {
     "less_than_equal": "is beyond the maximum of {le}: ask for at most {le}",
@@ -109,7 +111,8 @@ def _of_validation(errors: Sequence[Mapping[str, Any]]) -> BadInput:
     """The first thing that pydantic found, in a sentence with its cure."""
     first = errors[0]
     name = str(first["loc"][-1])
-    told = f"{name}={first.get('input')!r}"
+    given = str(first.get("input"))
+    told = f"{name}={given[:_SHOWN] + '…' if len(given) > _SHOWN else given!r}"
     cure = _CURES.get(str(first["type"]))
     if cure is None:
         return BadInput(f"{told} cannot be used: {first['msg']}")
