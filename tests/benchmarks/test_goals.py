@@ -16,9 +16,8 @@ def test_a_city_is_seen_with_fewer_errors_than_the_goal_allows():
     for item in ledger.follow(site.records()):
         fold, offset = folds[item.partition], offsets[item.partition]
         offsets[item.partition] += 1
-        for out in fold.fold(item.name, item.record, offset, item.appended_at):
-            if out.name == "PlateEvent":
-                events.append(out.record)
+        told = fold.fold(item.name, item.record, offset, item.appended_at)
+        events.extend(out.record for out in told if out.name == "PlateEvent")
 
     account = ledger.audit(events)
 
