@@ -102,7 +102,12 @@ def _without_command(given: list[str]) -> int:
 
 def _told(command: str | None, error: Exception, debug: bool) -> str:
     text = " ".join(str(error).split())
-    if not type(error).__module__.startswith(_ROOMS):
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = (
+            f"{error.filename}: {error.strerror}; it has to be there, writable and with space "
+            "left, or set ALPR_HOME to another folder"
+        )
+    elif not type(error).__module__.startswith(_ROOMS):
         text = f"{type(error).__name__}: {text}"
         if not debug:
             text += "; --debug shows where it comes from"

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
 import shlex
 import shutil
 import subprocess
@@ -43,6 +44,7 @@ _SETTINGS = {
     "wal_compression": "on",
     "search_path": "alpr,public",  # so that psql finds plate_events
 }
+_CAUSE = re.compile(r"FATAL|PANIC|error:|could not")  # among what PostgreSQL's programs print
 _START_TIMEOUT = 30  # s; recovery of 512 MB of WAL took under 10 s
 _SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108, 104 on macOS
 
@@ -229,7 +231,11 @@ class EmbeddedPostgres:
             output.seek(0)
             said = output.read().decode(errors="replace").strip()
             if done.returncode and check:
-                raise EmbeddedError(f"{program} in {self.folder} failed: {said}")
+                causes = [line for line in said.splitlines() if _CAUSE.search(line)]
+                raise EmbeddedError(
+                    f"{program} in {self.folder} failed: {' '.join(causes) or said}; mend it and "
+                    "start again"
+                )
             return said
 
 

@@ -82,6 +82,18 @@ def test_a_port_in_use_is_a_failure_told_before_anything_starts(tmp_path: Path):
     assert not (tmp_path / ".alpr/postgres").exists()
 
 
+@pytest.mark.parametrize("command", ["up", "demo", "replay", "api", "ticker"])
+def test_a_home_that_cannot_be_a_folder_is_named_with_the_cure(tmp_path: Path, command: str):
+    (tmp_path / "cameras.yaml").write_text("cameras: []\n")
+    (tmp_path / "file").touch()
+    home = str(tmp_path / "file")
+    done = alpr(command, folder=tmp_path, ALPR_HOME=home, ALPR_CAMERAS="cameras.yaml")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert home in done.stderr
+    assert "writable" in done.stderr
+    assert "Error" not in done.stderr
+
+
 def test_debug_shows_where_an_error_comes_from(tmp_path: Path):
     done = alpr("settings", "--debug", folder=tmp_path, ALPR_API_PORT="x")
     assert done.returncode == 2

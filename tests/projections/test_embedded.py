@@ -195,3 +195,19 @@ def test_a_copy_that_belongs_to_root_says_why_it_does_not_start(folder):
     with pytest.raises(EmbeddedError, match=r"does not start: .*[Pp]ermission denied"):
         EmbeddedPostgres(folder)
     os.chown(data, owner.st_uid, owner.st_gid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_full_disk_at_the_first_start_is_named(tmp_path):
+    tmp_path.chmod(0o755)
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "tmpfs", str(small)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        with pytest.raises(EmbeddedError, match="No space left on device") as told:
+            EmbeddedPostgres(small / "postgres")
+        assert "will be owned" not in str(told.value)
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
