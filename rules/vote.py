@@ -45,9 +45,9 @@ class Ballot:
     are kept by track and scaled when counted.
     """
 
-    tracks: dict[str, dict[str, list[int]]] = field(default_factory=dict[str, dict[str, list[int]]])
+    tracks: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     """track id → text → Weights of its reads, not scaled"""
-    settled: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    settled: dict[str, list[int]] = field(default_factory=dict)
     """text → Weights of tracks no longer told apart, already scaled"""
 
     def add(self, track_id: str, text: str, confidences: Sequence[int]) -> None:
