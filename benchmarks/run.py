@@ -1,0 +1,47 @@
+"""Every benchmark with settings for some minutes in all; JSON lines as each prints them.
+
+    python -m benchmarks.run [NAME ...]
+
+Names are modules of ``benchmarks``; all of them if none is given. Each has a process of its own,
+and its help tells its settings for longer runs. The exit code is 1 if one failed.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from benchmarks.edge import DATA
+
+SHORT: dict[str, list[str]] = {
+    "avro": [],
+    "dedup": ["--reads", "10000", "--rounds", "2", "--hours", "0.5"],
+    "two_processes": ["--reads", "20000", "--rounds", "2"],
+    "eventlog": [],
+    "projection": ["--sightings", "3000"],
+    "api": ["--events", "5000", "--rounds", "3", "--seconds", "1"],
+    "edge": ["--stride", "60"],
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SHORT))
+    names = parser.parse_args(arguments).names
+    unknown = [name for name in names if name not in SHORT]
+    if unknown:
+        parser.error(f"there is no benchmark {unknown[0]}: use {', '.join(SHORT)}")
+    failed: list[str] = []
+    for name in names or SHORT:
+        if name == "edge" and not DATA.exists():
+            print(f"edge is left out: there is no clip in {DATA}", file=sys.stderr)
+            continue
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *SHORT[name]]).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
