@@ -78,17 +78,17 @@ class Sighting:
     """reads that had a natural plate beside them: what is written on a vehicle"""
     reads: int = 0
     tracks: int = 0
-    bound: list[str] = field(default_factory=list)
+    bound: list[str] = field(default_factory=list[str])
     """its latest tracks"""
     confidence: float = 0.0
     """of its most confident single read"""
-    best: list[tuple[float, ReadEvidence]] = field(default_factory=list)
+    best: list[tuple[float, ReadEvidence]] = field(default_factory=list[tuple[float, ReadEvidence]])
     """(worth, read), at most BEST_READS"""
     vehicle: dict[str, Any] = field(default_factory=lambda: dict(_NO_VEHICLE))
     direction: str | None = None
     hint: str | None = None
     """region its latest read told"""
-    spread: list[float] = field(default_factory=list)
+    spread: list[float] = field(default_factory=list[float])
     """extent of the boxes' middles: left, right, top, bottom; then least height"""
     frame: tuple[str, str, int] = ("", "", -1)
     """camera, session and frame of its latest read"""
@@ -98,7 +98,7 @@ class Sighting:
     """camera and session of its latest read"""
     status: Status | None = None
     """None as long as nothing has been published"""
-    was: list[str] = field(default_factory=list)
+    was: list[str] = field(default_factory=list[str])
     told: tuple[Any, ...] = ()
     """what the last event said: text, region, direction"""
     told_quality: float = 0.0
@@ -281,7 +281,6 @@ class Sighting:
     ) -> PlateEvent:
         """The event that tells its present state, and remember that it was told."""
         outcome = self.count(grammar)
-        reads = [read for _, read in self.best]
         region = grammar.region(outcome.text, self.scope, self.hint)
         shot = self.shot()
         if self.told and self.told[0] != outcome.text:
@@ -292,6 +291,7 @@ class Sighting:
         self.told_at = self.last_seen
         self.told_reads = self.reads
         opener = self.opener
+        reads = [read for _, read in self.best]
         best = self._best_read(outcome.text)
         return {
             "event_id": self.event_id,

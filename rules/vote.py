@@ -45,9 +45,9 @@ class Ballot:
     are kept by track and scaled when counted.
     """
 
-    tracks: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    tracks: dict[str, dict[str, list[int]]] = field(default_factory=dict[str, dict[str, list[int]]])
     """track id → text → Weights of its reads, not scaled"""
-    settled: dict[str, list[int]] = field(default_factory=dict)
+    settled: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     """text → Weights of tracks no longer told apart, already scaled"""
 
     def add(self, track_id: str, text: str, confidences: Sequence[int]) -> None:
