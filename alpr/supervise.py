@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ State = Literal["running", "waiting", "done", "stopped"]
 
 OWN_NAME = "up"
 CONFIGURATION = 2  # the exit code that a restart does not mend
+SPACE = 1 << 20  # bytes; a disk with less is full: no program of ours can start to write
 _LOOK_S = 0.25  # how often children are looked at, beside when they speak
 # Run before each program, in its process: the kernel is asked (prctl PR_SET_PDEATHSIG, Linux) to
 # send SIGTERM when the supervisor is gone, however that came. Not a preexec_fn, which may
@@ -234,20 +236,28 @@ class Supervisor:
         if code == CONFIGURATION:
             self._turn(child, "stopped")
             self._failure = f"{name} cannot run as it is configured{words}"
-        elif child.quick >= patience.tries:
+        # Who gives up over a full disk takes along the edge, which keeps its reads until there is
+        # space again; so that is waited out.
+        elif child.quick >= patience.tries and self._space() >= SPACE:
             self._turn(child, "stopped")
             self._failure = (
                 f"{name} died {child.quick} times in a row within {patience.quick_s:g} s of its "
                 f"start, now {_ending(code)}{words}; mend the cause and start again"
             )
         else:
-            wait = min(patience.first_s * 2 ** max(child.quick - 1, 0), patience.longest_s)
+            wait = min(patience.first_s * 2 ** min(max(child.quick - 1, 0), 16), patience.longest_s)
             child.due = time.monotonic() + wait
             self._turn(child, "waiting")
             self._say(
                 *(OWN_NAME, "WARNING"),
                 f"{name} died after {lived:.1f} s ({_ending(code)}), restart in {wait:g} s",
             )
+
+    def _space(self) -> int:
+        """Bytes that are free where the status is written, with everything else at home."""
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(self._status.parent).free
+        return SPACE
 
     def _end_all(self) -> None:
         self._stopping.set()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,17 @@ def test_many_quick_deaths_in_a_row_are_given_up_with_their_last_words(log: Log,
     assert "exit code 1; its last words: no such table; mend the cause" in supervisor.failure
     assert log.of("a") == ["no such table"] * 3
     assert supervisor.state("b")[0] == "stopped"
+
+
+def test_quick_deaths_on_a_full_disk_are_waited_out(tmp_path: Path, log: Log, keep, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+    supervisor = keep(python("a", "raise SystemExit(1)"))
+    until(lambda: sum("a died" in text for text in log.of("up")) >= 5)
+    assert supervisor.failure is None
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert supervisor.wait(20)
+    assert "times in a row" in supervisor.failure
 
 
 def test_the_pause_before_a_restart_doubles_up_to_its_bound(log: Log, keep):
