@@ -138,7 +138,7 @@ class CameraPipeline:
         for one, reading in zip(due, readings, strict=True):
             plate = maybe_plate(reading)
             self._note(frame, one, plain(reading.text) if plate else "", reading.confidence)
-            if plate:
+            if plate and not self._premature(frame, one, reading):
                 reads.append(self._read(frame, one, reading))
         return sorted(reads, key=lambda read: (read["box"]["x"], read["track_id"]))
 
@@ -150,7 +150,8 @@ class CameraPipeline:
         crops = crops if detection.lines else split_lines(crops[0])
         quality = min(quality_of(crop) for crop in crops)
         known = self._readings.setdefault(track.track_id, TrackReadings())
-        if not known.due(quality, detection.box, frame.captured_at_us, reading):
+        height = min(crop.shape[0] for crop in crops)
+        if not known.due(quality, detection.box, height, frame.captured_at_us, reading):
             return None
         due = _Due(track, detection, crops, quality)
         if detection.lines and rim_of(frame.image, detection.quad) < reading.rim:
@@ -158,12 +159,24 @@ class CameraPipeline:
             return None
         return due
 
+    def _premature(self, frame: Frame, due: _Due, reading: Reading) -> bool:
+        """Whether a plate that comes nearer is too far to be read yet."""
+        settings = self._settings.reading
+        known = self._readings[due.track.track_id]
+        grows = known.grows(due.detection.box, frame.captured_at_us, settings)
+        pitch = min(
+            crop.shape[1] / max(1, len(plain(line)))
+            for crop, line in zip(due.crops, reading.text.split("\n"), strict=False)
+        )
+        return grows and pitch < settings.narrow
+
     def _note(self, frame: Frame, due: _Due, text: str, confidence: float) -> None:
         self._readings[due.track.track_id].add(
             text,
             confidence,
             due.quality,
             due.detection.box,
+            height=min(crop.shape[0] for crop in due.crops),
             at_us=frame.captured_at_us,
             settings=self._settings.reading,
         )
@@ -238,7 +251,11 @@ def load_pipeline_settings(
 def picture_settings(settings: PipelineSettings | None = None) -> PipelineSettings:
     """Settings for still pictures: each is looked at as a whole, larger, once."""
     base = settings or PipelineSettings()
-    return replace(base, attention=replace(base.attention, first_pixels=900_000, enlarge=2.0))
+    return replace(
+        base,
+        attention=replace(base.attention, first_pixels=900_000, enlarge=2.0),
+        reading=replace(base.reading, patience_us=0, rim=0.2),
+    )
 
 
 def plain(text: str) -> str:

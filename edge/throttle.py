@@ -15,6 +15,11 @@ class ReadingSettings:
     height; of a standing plate ``attempts`` crops are read. A track whose readings were all no
     plates is given up after ``attempts``, until a crop is better. ``refresh_us`` after its last
     reading a track in sight is read again, so that a parked car is known to be still there.
+    Lines lower than ``small`` pixels settle nothing and are not read for having moved, and a
+    settled track is read again whenever it is ``grown`` times as wide: far plates agree on
+    confusions.
+    A text whose signs are narrower than ``narrow`` pixels is held back while the plate has grown
+    by a tenth in the last ``patience_us``: it will soon be read better.
     ``margin`` is what a crop shows around a line, in its height. Text whose ``rim`` (see
     edge.shots) is below is painted on something and no plate; 0 reads it too.
     """
@@ -25,6 +30,10 @@ class ReadingSettings:
     moved: float = 0.25
     attempts: int = 3
     refresh_us: int = 60_000_000
+    small: float = 18.0
+    grown: float = 1.4
+    narrow: float = 7.0
+    patience_us: int = 2_000_000
     margin: float = 0.05
     rim: float = 0.4
 
@@ -47,16 +56,25 @@ class TrackReadings:
     last_us: int = 0
     last_box: np.ndarray | None = None
     sure: dict[str, int] = field(default_factory=dict)
+    widest: float = 0.0
+    widest_us: int = 0
 
-    def due(self, quality: float, box: np.ndarray, at_us: int, settings: ReadingSettings) -> bool:
-        """Whether a crop of this quality at ``box`` is worth reading now."""
+    def due(
+        self,
+        quality: float,
+        box: np.ndarray,
+        height: float,
+        at_us: int,
+        settings: ReadingSettings,
+    ) -> bool:
+        """Whether a crop at ``box`` is worth reading now; its lowest line has ``height`` pixels."""
         if self.last_box is None or at_us - self.last_us >= settings.refresh_us:
             return True
         if self._settled(settings):
-            return False
+            return self._grown(box, settings)
         if quality >= settings.better * self.best_quality or self.attempts < settings.attempts:
             return True
-        return self.plates > 0 and self._moved(box, settings)
+        return self.plates > 0 and height >= settings.small and self._moved(box, settings)
 
     def pace(self, box: np.ndarray, settings: ReadingSettings) -> Pace:
         """How closely a track now at ``box`` is worth following."""
@@ -67,6 +85,13 @@ class TrackReadings:
             return Pace.STROLL if moved else Pace.REST
         return Pace.RUN if moved or self.attempts < settings.attempts else Pace.REST
 
+    def grows(self, box: np.ndarray, at_us: int, settings: ReadingSettings) -> bool:
+        """Whether a plate now at ``box`` is coming nearer, or too new to say."""
+        width = float(box[2] - box[0])
+        if width >= 1.1 * self.widest:
+            self.widest, self.widest_us = width, at_us
+        return at_us - self.widest_us < settings.patience_us
+
     def add(
         self,
         text: str,
@@ -74,21 +99,34 @@ class TrackReadings:
         quality: float,
         box: np.ndarray,
         *,
+        height: float,
         at_us: int,
         settings: ReadingSettings,
     ) -> None:
-        """Take a reading into account: normalised ``text``, '' if it cannot be a plate."""
+        """Take a reading into account: normalised ``text``, '' if it cannot be a plate.
+
+        ``height`` is that of its lowest line in pixels.
+        """
         if quality >= settings.better * self.best_quality:
             self.best_quality, self.attempts = quality, 0
         self.attempts += 1
         self.last_us, self.last_box = at_us, box
-        if text:
-            self.plates += 1
-            if confidence >= settings.sure:
-                self.sure[text] = self.sure.get(text, 0) + 1
+        if not text:
+            return
+        self.plates += 1
+        if self._settled(settings) and self.sure.get(text, 0) < settings.agree:
+            self.sure.clear()  # a larger picture says otherwise
+        if confidence >= settings.sure and height >= settings.small:
+            self.sure[text] = self.sure.get(text, 0) + 1
 
     def _settled(self, settings: ReadingSettings) -> bool:
         return max(self.sure.values(), default=0) >= settings.agree
+
+    def _grown(self, box: np.ndarray, settings: ReadingSettings) -> bool:
+        if self.last_box is None:
+            return True
+        width = self.last_box[2] - self.last_box[0]
+        return bool(box[2] - box[0] >= settings.grown * width)
 
     def _moved(self, box: np.ndarray, settings: ReadingSettings) -> bool:
         if self.last_box is None:

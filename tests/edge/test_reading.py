@@ -154,7 +154,7 @@ BOX = np.array([100.0, 100.0, 200.0, 130.0])
 def after(*texts: str, confidence: float = 0.95) -> TrackReadings:
     known = TrackReadings()
     for text in texts:
-        known.add(text, confidence, 0.5, BOX, at_us=1, settings=RULES)
+        known.add(text, confidence, 0.5, BOX, height=30, at_us=1, settings=RULES)
     return known
 
 
@@ -176,14 +176,37 @@ def test_a_track_is_read_again_only_where_it_may_tell_more(
     known: TrackReadings, quality: float, moved: float, due: bool, pace: Pace
 ) -> None:
     box = BOX + moved
-    assert known.due(quality, box, 1_000_000, RULES) is due
+    assert known.due(quality, box, 30, 1_000_000, RULES) is due
     assert known.pace(box, RULES) is pace
 
 
 def test_a_parked_car_is_read_once_a_minute() -> None:
     known = after(*["A1"] * 4)
-    assert not known.due(0.5, BOX, 59_000_000, RULES)
-    assert known.due(0.5, BOX, 60_000_001, RULES)
+    assert not known.due(0.5, BOX, 30, 59_000_000, RULES)
+    assert known.due(0.5, BOX, 30, 60_000_001, RULES)
+
+
+def test_a_settled_track_is_read_again_when_it_has_grown_and_may_be_unsettled_then() -> None:
+    known, larger = after(*["BHR835"] * 4), BOX * 1.5
+    assert not known.due(0.5, BOX * 1.2, 36, 2, RULES)
+    assert known.due(0.5, larger, 45, 2, RULES)
+    known.add("8HR835", 0.99, 0.9, larger, height=45, at_us=2, settings=RULES)
+    assert known.due(0.9, larger, 45, 3, RULES)
+
+
+def test_texts_of_a_far_plate_settle_nothing_and_its_moving_tells_nothing() -> None:
+    known = TrackReadings()
+    for _ in range(9):
+        known.add("BHR835", 0.99, 0.5, BOX, height=15, at_us=1, settings=RULES)
+    assert not known.due(0.5, BOX + 20, 15, 2, RULES)
+    assert known.due(0.5, BOX + 20, 30, 2, RULES)
+
+
+def test_a_plate_grows_until_it_has_not_for_a_while() -> None:
+    known = TrackReadings()
+    assert known.grows(BOX, 0, RULES)
+    assert known.grows(BOX * 1.2, 1_900_000, RULES)
+    assert not known.grows(BOX * 1.2, 3_900_000, RULES)
 
 
 def test_the_models_come_with_the_package() -> None:
