@@ -93,9 +93,20 @@ def _distinct(lines: Sequence[TextLine]) -> list[TextLine]:
     kept: list[TextLine] = []
     for line in lines:
         box = box_of(line.quad)
-        if all(_share(box, box_of(other.quad)) < 0.5 for other in kept):
+        if not any(_same(box, box_of(other.quad)) for other in kept):
             kept.append(line)
     return kept
+
+
+def _same(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two boxes show one line: half of the smaller in the other, at its height.
+
+    A state's name close above its letters lies half in their box, but not at their height.
+    """
+    apart = abs(first[1] + first[3] - second[1] - second[3]) / 2
+    return _share(first, second) >= 0.5 and apart < 0.3 * max(
+        first[3] - first[1], second[3] - second[1]
+    )
 
 
 def _share(first: np.ndarray, second: np.ndarray) -> float:
