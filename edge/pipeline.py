@@ -136,9 +136,12 @@ class CameraPipeline:
         readings = self._recogniser.recognise([one.crops for one in due]) if due else []
         reads: list[PlateRead] = []
         for one, reading in zip(due, readings, strict=True):
-            plate = maybe_plate(reading)
-            self._note(frame, one, plain(reading.text) if plate else "", reading.confidence)
-            if plate and not self._premature(frame, one, reading):
+            if not maybe_plate(reading):
+                self._note(frame, one, "", 0.0)
+                continue
+            premature = self._premature(frame, one, reading)
+            self._note(frame, one, plain(reading.text), 0.0 if premature else reading.confidence)
+            if not premature:
                 reads.append(self._read(frame, one, reading))
         return sorted(reads, key=lambda read: (read["box"]["x"], read["track_id"]))
 

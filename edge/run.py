@@ -17,7 +17,7 @@ from edge.live import Capture, wall_us
 from edge.metrics import EdgeMetrics
 from edge.pipeline import CameraPipeline, PipelineSettings, picture_settings
 from edge.recognise import PlateRecogniser
-from eventlog.log import Log
+from eventlog.log import Log, LogError
 from images.store import ImageStore
 from schemas.codec import Codec
 from schemas.records import CameraHeartbeat, SourceEnded
@@ -25,6 +25,7 @@ from schemas.records import CameraHeartbeat, SourceEnded
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_US = 5_000_000  # microseconds between two heartbeats of a camera
+FULL_WAIT_S = 0.5  # seconds between two tries of what a full log left at a source's end
 
 
 def read_file(
@@ -84,12 +85,14 @@ def run_cameras(
 ) -> None:
     """Read every enabled camera into the log until ``stop`` is set or all of them have ended.
 
-    A camera that goes is waited for; one that ends leaves the others running. Sessions of live
-    cameras are drawn from ``chance``. ``now`` gives microseconds UTC. The caller's thread waits.
+    A camera that goes is waited for; one that ends leaves the others running. Sessions are drawn
+    from ``chance``. ``now`` gives microseconds UTC. The caller's thread waits. Raises LogError,
+    after ``stop`` was set and all have ended, where the log is damaged or gone.
     """
     chance = chance or Random()
     metrics = EdgeMetrics(registry or CollectorRegistry())
     workers: list[threading.Thread] = []
+    readers: list[_Reader] = []
     for camera in cameras:
         if not camera.enabled:
             continue
@@ -105,13 +108,17 @@ def run_cameras(
             host=host,
             settings=settings,
         )
-        reader = _Reader(camera, capture, writer, chains, metrics=metrics, now=now)
+        reader = _Reader(camera, capture, writer, chains, stop, metrics=metrics, now=now)
+        readers.append(reader)
         workers.append(threading.Thread(target=reader.run, name=f"read {camera.id}", daemon=True))
         capture.start()
         workers[-1].start()
         logger.info("reading %s", camera.label)
     for worker in workers:
         worker.join()
+    for reader in readers:
+        if reader.failure is not None:
+            raise reader.failure
 
 
 class _Pulse:
@@ -166,6 +173,7 @@ class _Reader:
         capture: Capture,
         writer: RawWriter,
         chains: Callable[..., CameraPipeline],
+        stop: threading.Event,
         *,
         metrics: EdgeMetrics,
         now: Callable[[], int],
@@ -174,11 +182,23 @@ class _Reader:
         self._capture = capture
         self._writer = writer
         self._chains = chains
+        self._stop = stop
         self._metrics = metrics
         self._now = now
+        self.failure: LogError | None = None
 
     def run(self) -> None:
-        """Until the capture has ended and everything is in the log, or was given up."""
+        """Until the capture has ended and everything is in the log, or it is stopped meanwhile.
+
+        A log that cannot be written for another reason than its space is a ``failure`` of all.
+        """
+        try:
+            self._read()
+        except LogError as error:
+            self.failure = error
+            self._stop.set()
+
+    def _read(self) -> None:
         camera, buffer = self._camera.id, self._capture.buffer
         pulse = _Pulse(self._camera, self._capture.session, self._now())
         chain: CameraPipeline | None = None
@@ -211,5 +231,8 @@ class _Reader:
             self._writer.append(records)
             if frame is not None:
                 self._metrics.latency.labels(camera).observe((self._now() - began) / 1e6)
-        if not self._writer.append([("SourceEnded", pulse.end(self._capture.reason))]):
-            logger.error("%s: the log is full at the end; its last records are lost", camera)
+        kept = not self._writer.append([("SourceEnded", pulse.end(self._capture.reason))])
+        while kept and not self._stop.wait(FULL_WAIT_S):
+            kept = not self._writer.append([])
+        if kept:
+            logger.error("%s: stopped while the log is full; its last records are lost", camera)

@@ -32,7 +32,7 @@ class ReadingSettings:
     refresh_us: int = 60_000_000
     small: float = 18.0
     grown: float = 1.4
-    narrow: float = 7.0
+    narrow: float = 8.0
     patience_us: int = 2_000_000
     margin: float = 0.05
     rim: float = 0.4

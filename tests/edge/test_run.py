@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import pytest
 
@@ -14,7 +15,7 @@ from edge.detect import TextPlateDetector
 from edge.live import wall_us
 from edge.recognise import TextRecogniser
 from edge.run import read_file, run_cameras
-from eventlog.log import Append, LogFull
+from eventlog.log import Append, Log, LogFull
 from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
 from images.store import FolderStore, ImageError
@@ -162,6 +163,33 @@ def test_a_full_log_keeps_reads_back_and_one_gap_tells_what_was_dropped(
     gap = records[1][1]
     assert (gap["from_at"], gap["to_at"], gap["dropped"]) == (2, 5, 4)
     assert [record["captured_at"] for _, record in records[2:]] == [6, 7, 8, 9]
+
+
+def test_what_a_full_log_left_at_the_end_is_appended_once_there_is_room(
+    film: Film,
+    log: SqliteLog,
+    codec: Codec,
+    models: tuple[TextPlateDetector, TextRecogniser],
+) -> None:
+    path = film(drive_by("34A-231.26", 5), "film.mp4")
+    filling, stop = Filling(log), threading.Event()
+    filling.full = True
+    cameras = [Camera("CAM-1", str(path))]
+    detector, recogniser = models
+    edge = threading.Thread(
+        target=run_cameras,
+        args=(cameras, cast("Log", filling), codec, None, stop),
+        kwargs={"detector": detector, "recogniser": recogniser},
+    )
+    edge.start()
+    edge.join(timeout=5)
+    assert edge.is_alive(), "it waits for room"
+    filling.full = False
+    edge.join(timeout=5)
+    stop.set()
+    names = [name for name, _ in records_of(log, codec, "CAM-1")]
+    assert "PlateRead" in names
+    assert names[-1] == "SourceEnded"
 
 
 @pytest.mark.slow
