@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 
 from edge.cameras import Camera
-from edge.capture import CaptureError, Frame, SourceMissing, file_frames, file_session
+from edge.capture import CaptureError, Frame, SourceMissing, file_frames
 
 logger = logging.getLogger(__name__)
 
@@ -159,8 +159,8 @@ class Capture(threading.Thread):
             self.buffer.close()
 
     def _play(self) -> None:
+        """A file as if it were filmed now: played again it is another session, with other ids."""
         path = Path(self._camera.source)
-        self.session = file_session(path)
         began = self._now()
         start_us, last_us, least_us, turn = began, began, 0, 0
         while True:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import cv2
 import numpy as np
 import pytest
 
@@ -222,3 +223,20 @@ def test_a_real_rtsp_camera_is_read_at_its_rate_and_waited_for_when_it_goes(
     assert frames[0].image.shape == (240, 320, 3)
     seconds = (frames[-1].captured_at_us - frames[0].captured_at_us) / 1e6
     assert 0.3 < seconds < 6  # a server may send what it has buffered at once
+
+
+def test_a_file_played_again_is_another_session_so_that_no_id_repeats(tmp_path):
+    path = tmp_path / "clip.avi"
+    clip = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
+    for shade in (0, 80, 160):
+        clip.write(np.full((48, 64, 3), shade, np.uint8))
+    clip.release()
+    sessions = set()
+    for session in ("first", "again"):
+        capture = Capture(Camera(id="A", source=str(path)), session, threading.Event())
+        capture.start()
+        while not capture.buffer.finished:
+            frame = capture.buffer.get(timeout=1)
+            if frame is not None:
+                sessions.add(frame.session)
+    assert sessions == {"first", "again"}
