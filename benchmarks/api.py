@@ -175,7 +175,7 @@ async def ask(port: int, path: str, clients: int, seconds: float) -> tuple[float
     """Requests per second and the latencies in seconds of clients that ask one after another."""
     until = time.perf_counter() + seconds
     spent: list[float] = []
-    request = f"GET {path} HTTP/1.1\r\nhost: x\r\naccept: application/json\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n\r\n".encode()
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

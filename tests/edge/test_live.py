@@ -233,7 +233,9 @@ def test_a_file_played_again_is_another_session_so_that_no_id_repeats(tmp_path):
     clip.release()
     sessions = set()
     for session in ("first", "again"):
-        capture = Capture(Camera(id="A", source=str(path)), session, threading.Event())
+        stop = threading.Event()
+        camera = Camera(id="A", source=str(path))
+        capture = Capture(camera, session, stop, now=wall_us, chance=Random(1))
         capture.start()
         while not capture.buffer.finished:
             frame = capture.buffer.get(timeout=1)
