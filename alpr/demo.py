@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from alpr.settings import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from alpr.up import Up
+    from alpr.up import Signals, Up
     from projections.queries import SightingQueries
     from training.driveby import Truth
 
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Show the sightings of a video as they come; exit code 1 if a known truth is not met."""
     from rich.console import Console
 
-    from alpr.up import Up
+    from alpr.up import Signals, Up
 
     console = Console(highlight=False)
     video, truth = arguments.video, None
@@ -56,9 +57,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     )
     say = _Quiet(home / "demo.log")
     console.print(f"Starting: edge, dedup, project, ticker, api (their log: {say.path})")
-    with Up(own, say) as up:
+    # Signals are taken note of, not raised: a second one (a terminal and uv may both send it)
+    # must not cut short the way down.
+    with Signals() as signals, Up(own, say) as up:
         console.print(f"\n  The page:  [bold]{up.address}[/bold]\n")
-        shown = _follow(up, console)
+        shown = _follow(up, signals, console)
         if truth is not None:
             verdict = judge(truth, shown)
             verdict.tell(console)
@@ -71,7 +74,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             return int(verdict is not None and not verdict.met)
         console.print(f"\nThe page stays at [bold]{up.address}[/bold] until Ctrl-C.")
         while not up.supervisor.wait(0.5):
-            pass
+            _go_on(signals)
         raise AlprError(up.supervisor.failure or "a process has ended; see the log")
 
 
@@ -153,6 +156,7 @@ def _render(path: Path, seed: int, console: "Console") -> tuple[Path, "Truth"]:
 
     from training.driveby import render
 
+    console.print("Rendering a drive-by …")
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("Rendering a drive-by", total=None)
         truth = render(
@@ -190,7 +194,13 @@ def _free_port(host: str, first: int) -> int:
     raise ConfigError(f"ports {first} to {first + PORTS - 1} are in use; set ALPR_API_PORT")
 
 
-def _follow(up: "Up", console: "Console") -> list[dict[str, Any]]:
+def _go_on(signals: "Signals") -> None:
+    """Raise KeyboardInterrupt if SIGINT or SIGTERM has come."""
+    if signals.came:
+        raise KeyboardInterrupt
+
+
+def _follow(up: "Up", signals: "Signals", console: "Console") -> list[dict[str, Any]]:
     """Show the sightings while they come, until all is read; those that stand at the end."""
     from rich.live import Live
 
@@ -200,8 +210,10 @@ def _follow(up: "Up", console: "Console") -> list[dict[str, Any]]:
     first: float | None = None
     queries = up.queries()
     try:
-        with Live(_table(rows), console=console, refresh_per_second=4) as live:
+        live = Live(_table(rows), console=console, refresh_per_second=4)
+        with live if console.is_terminal else nullcontext():
             while not up.wait_drained(0.5):
+                _go_on(signals)
                 rows = _rows(queries)
                 if rows and first is None:
                     first = time.monotonic() - began
@@ -213,10 +225,10 @@ def _follow(up: "Up", console: "Console") -> list[dict[str, Any]]:
                     raise AlprError(f"the video is not read after {WAIT_S:.0f} s; see the log")
             rows = _rows(queries)
             live.update(_table(rows))
+        if not console.is_terminal:
+            console.print(_table(rows))
     finally:
         queries.close()
-    if not console.is_terminal:
-        console.print()  # rich ends a table that is not redrawn without a line feed
     if first is not None:
         console.print(
             f"First sighting {first:.0f} s after the start, all read after"

@@ -288,7 +288,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """
     cameras_of(settings)  # a mistake among them is told before anything starts
     up = Up(settings, Printer(sys.stderr))
-    with _Signals() as signals, up:
+    with Signals() as signals, up:
         signals.supervisor = up.supervisor
         while not up.supervisor.wait(0.1):
             if signals.came or (arguments.once and up.drained()):
@@ -299,14 +299,18 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-class _Signals:
-    """SIGTERM and SIGINT for the length of a with block: ``came`` is set; a second one kills."""
+class Signals:
+    """SIGTERM and SIGINT for the length of a with block: ``came`` is set; a later one kills.
+
+    One that comes within a second is the same: a terminal and ``uv run`` may both send it.
+    """
 
     def __init__(self) -> None:
         self.came = False
+        self._at = 0.0
         self.supervisor: Supervisor | None = None
 
-    def __enter__(self) -> "_Signals":
+    def __enter__(self) -> "Signals":
         numbers = (signal.SIGTERM, signal.SIGINT)
         self._before = {number: signal.signal(number, self._take) for number in numbers}
         return self
@@ -316,9 +320,11 @@ class _Signals:
             signal.signal(number, handler)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        if self.came and self.supervisor is not None:
+        again = self.came and time.monotonic() - self._at > 1.0
+        if again and self.supervisor is not None:
             self.supervisor.kill()
-        self.came = True
+        elif not self.came:
+            self.came, self._at = True, time.monotonic()
 
 
 def locked(path: Path) -> IO[str]:
@@ -331,8 +337,8 @@ def locked(path: Path) -> IO[str]:
         holder = file.read().strip()
         file.close()
         raise Busy(
-            f"{path.parent} is in use by `alpr up` (pid {holder or 'unknown'}); stop it, or set "
-            "ALPR_HOME to another folder"
+            f"{path.parent} is in use by `alpr up` or `alpr demo` (pid {holder or '?'}); stop "
+            "it, or set ALPR_HOME to another folder"
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()))

@@ -134,7 +134,7 @@ def test_it_serves_restarts_what_is_killed_and_stops_clean(site: Site):
     second = site.up()
     said, _ = second.communicate(timeout=30)
     assert second.returncode == 1
-    assert f"is in use by `alpr up` (pid {process.pid}); stop it, or set ALPR_HOME" in said
+    assert f"is in use by `alpr up` or `alpr demo` (pid {process.pid}); stop it, or set" in said
     assert len(said.splitlines()) == 1
     os.kill(before["dedup"], signal.SIGKILL)
     until(lambda: site.status()["dedup"]["restarts"] == 1)
