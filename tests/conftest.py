@@ -2,8 +2,9 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
@@ -11,6 +12,9 @@ import pytest
 from psycopg2 import sql
 
 from projections.embedded import EmbeddedPostgres
+from tests.servers import Kafka, Minio, NotInstalled, OpenSearch, Postgres, Registry, Server
+
+S = TypeVar("S", bound=Server)
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +47,72 @@ def _administer(url: str, statement: sql.Composed) -> None:
         connection.cursor().execute(statement)
     finally:
         connection.close()
+
+
+def _server(kind: type[Server], variable: str, factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL that ``variable`` gives, or of a server started here, whose tests else skip."""
+    given = os.environ.get(variable)
+    if given:
+        yield given
+        return
+    server = started(kind, factory)
+    yield server.url  # type: ignore[attr-defined]
+    server.stop()
+
+
+def started(kind: type[S], factory: pytest.TempPathFactory, **options: Any) -> S:
+    """A running server of the test's own; skips where it is not installed, fails in CI."""
+    try:
+        kind.check()
+    except NotInstalled as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+    server = kind(factory.mktemp(kind.name), **options)
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """ALPR_LOG_URL of a broker: ALPR_TEST_KAFKA, or one started here."""
+    yield from _server(Kafka, "ALPR_TEST_KAFKA", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a schema registry: ALPR_TEST_REGISTRY, or one started here."""
+    yield from _server(Registry, "ALPR_TEST_REGISTRY", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def opensearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of OpenSearch: ALPR_TEST_OPENSEARCH, or one started here."""
+    yield from _server(OpenSearch, "ALPR_TEST_OPENSEARCH", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """ALPR_IMAGES_URL of MinIO: ALPR_TEST_MINIO, or one started here."""
+    yield from _server(Minio, "ALPR_TEST_MINIO", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def postgres15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of Debian's PostgreSQL over TCP, started here."""
+    yield from _server(Postgres, "ALPR_TEST_POSTGRES15", tmp_path_factory)
+
+
+@pytest.fixture
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Starts a server of one test's own, to kill: ``own_server(Kafka)``."""
+    running: list[Server] = []
+
+    def start(kind: type[S], **options: Any) -> S:
+        server = started(kind, tmp_path_factory, **options)
+        running.append(server)
+        return server
+
+    yield start
+    for server in running:
+        server.stop()
