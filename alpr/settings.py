@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from dotenv import dotenv_values
@@ -37,13 +37,20 @@ class Settings(BaseModel):
 
     home: Path = Field(default=Path(".alpr"))
     log_url: str = ""
-    log_partitions: int = Field(default=4, ge=1, le=1024)
+    log_partitions: int = Field(ge=1, le=1024)
     partitions: tuple[int, ...] = ()
+    registry_url: str = ""
+    edge_log: str = ""
     database_url: str = EMBEDDED
+    search_url: str = ""
     images_url: str = ""
+    images_cache_days: int = Field(default=30, ge=1)
+    images_retention_days: int = Field(default=90, ge=1)
     cameras: Path = Path("config/cameras.yaml")
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
+    api_auth: Literal["auto", "required"] = "auto"
+    api_hosts: tuple[str, ...] = ()
     retention_raw_days: int = Field(default=7, ge=1)
     retention_plates_days: int = Field(default=90, ge=1)
     dedup: DedupSettings = DedupSettings()
@@ -67,16 +74,35 @@ class Settings(BaseModel):
             numbers.update(range(first, last + 1))
         return tuple(sorted(numbers))
 
+    @field_validator("api_hosts", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip().lower() for name in value.split(",") if name.strip())
+
     @field_validator("log_url")
     @classmethod
     def _log(cls, value: str) -> str:
-        if value.startswith("kafka://"):
+        if not re.fullmatch(r"sqlite:///.+|kafka(\+tls)?://[^/?]+/?(\?.*)?", value):
             raise ValueError(
-                "a log on Kafka is not there yet: leave it out for the embedded log, or name a "
-                "folder by sqlite:///FOLDER"
+                "use sqlite:///FOLDER, with a fourth / for an absolute path, or "
+                "kafka://HOST:PORT (kafka+tls:// for TLS)"
             )
-        if value and not re.fullmatch(r"sqlite:///.+", value):
-            raise ValueError("use sqlite:///FOLDER, with a fourth / for an absolute path")
+        return value
+
+    @field_validator("edge_log")
+    @classmethod
+    def _edge_log(cls, value: str) -> str:
+        if not re.fullmatch(r"sqlite:///.+", value):
+            raise ValueError("use sqlite:///FOLDER: the edge writes to a folder of its own first")
+        return value
+
+    @field_validator("registry_url", "search_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not re.match(r"https?://[^/?]+", value):
+            raise ValueError("use http://HOST:PORT or https://USER:PASSWORD@HOST:PORT")
         return value
 
     @field_validator("database_url")
@@ -91,26 +117,10 @@ class Settings(BaseModel):
     @field_validator("images_url")
     @classmethod
     def _images(cls, value: str) -> str:
-        if value.startswith("s3://"):
+        if not re.fullmatch(r"file:///.+|s3\+https?://[^/?]+/[^/?]+/?(\?.*)?", value):
             raise ValueError(
-                "pictures on S3 are not there yet: leave it out for a folder under ALPR_HOME, or "
-                "name one by file:///FOLDER"
-            )
-        if value and not re.fullmatch(r"file:///.+", value):
-            raise ValueError("use file:///FOLDER, an absolute path")
-        return value
-
-    @field_validator("api_host")
-    @classmethod
-    def _loopback(cls, value: str) -> str:
-        try:
-            inside = ip_address(value).is_loopback
-        except ValueError:
-            inside = value == "localhost"
-        if not inside:
-            raise ValueError(
-                "the API has no authentication yet and answers on loopback alone: use 127.0.0.1, "
-                "and put a proxy that asks who is there before it"
+                "use file:///FOLDER, an absolute path, or s3+https://KEY:SECRET@HOST:PORT/BUCKET "
+                "(s3+http:// without TLS)"
             )
         return value
 
@@ -125,15 +135,46 @@ class Settings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_registry_for_kafka(self) -> "Settings":
+        if self.on_kafka and not self.registry_url:
+            raise ValueError(
+                "the log is on Kafka, and ALPR_REGISTRY_URL is not set: name the schema registry, "
+                "such as http://localhost:8081"
+            )
+        return self
+
+    @property
+    def on_kafka(self) -> bool:
+        """Whether the log is a broker's; else it is a folder."""
+        return not self.log_url.startswith("sqlite:")
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the API asks who is there: always beyond loopback."""
+        try:
+            inside = ip_address(self.api_host).is_loopback
+        except ValueError:
+            inside = self.api_host == "localhost"
+        return self.api_auth == "required" or not inside
+
+    @property
+    def edge_log_folder(self) -> Path:
+        """Folder of the edge's own log: the embedded log itself, unless the log is on Kafka."""
+        return _folder(self.edge_log)
+
     @property
     def log_folder(self) -> Path:
         """Folder of the embedded log and its schema registry."""
-        return Path(unquote(self.log_url.removeprefix("sqlite:///")))
+        assert not self.on_kafka
+        return _folder(self.log_url)
 
     @property
     def images_folder(self) -> Path:
-        """Folder of the evidence pictures."""
-        return Path(unquote(urlsplit(self.images_url).path))
+        """Folder of the evidence pictures: where they are kept, or wait for their upload."""
+        if self.images_url.startswith("file:"):
+            return Path(unquote(urlsplit(self.images_url).path))
+        return self.home / "images"
 
     @property
     def own_partitions(self) -> tuple[int, ...]:
@@ -143,7 +184,7 @@ class Settings(BaseModel):
     def changed(self, **changes: Any) -> "Settings":
         """These settings with others, checked as ``load`` does; what lies in HOME moves with it."""
         values = self._plain()
-        for name, derived in _in_home(self.home).items():
+        for name, derived in _derived(values).items():
             if values[name] == derived:
                 del values[name]
         return _checked(values | changes, {})
@@ -176,6 +217,8 @@ class Settings(BaseModel):
                 texts += [(("dedup", key), str(part)) for key, part in asdict(value).items()]
             elif name == "partitions":
                 texts.append(((name,), ",".join(map(str, value)) or "all"))
+            elif name == "api_hosts":
+                texts.append(((name,), ",".join(value)))
             else:
                 texts.append(((name,), str(value)))
         return texts
@@ -255,12 +298,12 @@ def _take_aliases(
             f"{quote(name or 'alpr_db', safe='')}"
         )
         sources["database_url",] = ", ".join(parts)
-    for name in ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL"):
-        if name in given and "log_url" not in values:
-            raise ConfigError(
-                f"{name} is set, and a log on Kafka is not there yet; unset it, or set "
-                "ALPR_LOG_URL for the embedded log"
-            )
+    if "KAFKA_BOOTSTRAP_SERVERS" in given and "log_url" not in values:
+        values["log_url"] = "kafka://" + given["KAFKA_BOOTSTRAP_SERVERS"].replace(" ", "")
+        sources["log_url",] = "KAFKA_BOOTSTRAP_SERVERS"
+    if "SCHEMA_REGISTRY_URL" in given and "registry_url" not in values:
+        values["registry_url"] = given["SCHEMA_REGISTRY_URL"]
+        sources["registry_url",] = "SCHEMA_REGISTRY_URL"
     topic = given.get("KAFKA_TOPIC", DETECTED.name)
     if topic != DETECTED.name:
         raise ConfigError(
@@ -268,9 +311,20 @@ def _take_aliases(
         )
 
 
-def _in_home(home: Path) -> dict[str, str]:
+def _folder(url: str) -> Path:
+    return Path(unquote(url.removeprefix("sqlite:///")))
+
+
+def _derived(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults that follow from other values; ``home`` is among them."""
+    home = values["home"]
+    embedded = "sqlite:///" + quote(str(home / "log"))
+    log = values.get("log_url", embedded)
+    on_kafka = not log.startswith("sqlite:")
     return {
-        "log_url": "sqlite:///" + quote(str(home / "log")),
+        "log_url": embedded,
+        "log_partitions": 32 if on_kafka else 4,
+        "edge_log": "sqlite:///" + quote(str(home / "edge-log")) if on_kafka else log,
         "images_url": (home / "images").as_uri(),
     }
 
@@ -280,7 +334,7 @@ def _checked(values: dict[str, Any], sources: Mapping[tuple[str, ...], str]) -> 
     values = defaults | values
     for name in defaults:
         values[name] = Path(os.path.expanduser(values[name])).absolute()
-    values = _in_home(values["home"]) | values
+    values = _derived(values) | values
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

@@ -36,6 +36,33 @@ def test_all_embedded_state_moves_with_the_home_folder():
     assert moved.images_folder == Path("/tmp/other/images")
 
 
+def test_on_kafka_the_edge_has_a_log_of_its_own_and_partitions_are_more():
+    settings = of(ALPR_LOG_URL="kafka://b:9092", ALPR_REGISTRY_URL="http://r:8081")
+    assert settings.log_partitions == 32
+    assert settings.edge_log_folder == settings.home / "edge-log"
+    assert settings.changed(home=Path("/tmp/x")).edge_log_folder == Path("/tmp/x/edge-log")
+    assert of().edge_log_folder == of().log_folder
+
+
+def test_the_names_of_kafka_and_its_registry_are_taken():
+    settings = of(KAFKA_BOOTSTRAP_SERVERS="a:1, b:2", SCHEMA_REGISTRY_URL="http://r:8081")
+    assert (settings.log_url, settings.registry_url) == ("kafka://a:1,b:2", "http://r:8081")
+
+
+@pytest.mark.parametrize(
+    ("environ", "asked"),
+    [
+        ({}, False),
+        ({"ALPR_API_AUTH": "required"}, True),
+        ({"ALPR_API_HOST": "0.0.0.0"}, True),
+        ({"ALPR_API_HOST": "::1"}, False),
+        ({"ALPR_API_HOST": "alpr.example.org"}, True),
+    ],
+)
+def test_keys_are_asked_for_beyond_loopback_or_where_told(environ: dict[str, str], asked: bool):
+    assert of(**environ).authenticated is asked
+
+
 def test_a_log_named_by_url_stays_where_it_is():
     settings = of(ALPR_LOG_URL="sqlite:////data/log").changed(home=Path("/tmp/other"))
     assert settings.log_folder == Path("/data/log")
@@ -56,16 +83,17 @@ def test_partitions_are_ranges_and_numbers(text: str, numbers: tuple[int, ...]):
         ("ALPR_PARTITIONS", "3-1", "runs backwards"),
         ("ALPR_PARTITIONS", "x", "use all, a range such as 0-7"),
         ("ALPR_LOG_PARTITIONS", "0", "greater than or equal to 1"),
-        ("ALPR_LOG_URL", "kafka://b:9092", "a log on Kafka is not there yet"),
+        ("ALPR_LOG_URL", "kafka://b:9092", "ALPR_REGISTRY_URL is not set"),
+        ("ALPR_EDGE_LOG", "kafka://b:9092", "the edge writes to a folder of its own first"),
+        ("ALPR_SEARCH_URL", "localhost:9200", "use http://HOST:PORT"),
         ("ALPR_LOG_URL", "/data/log", "use sqlite:///FOLDER"),
-        ("ALPR_IMAGES_URL", "s3://bucket", "pictures on S3 are not there yet"),
+        ("ALPR_IMAGES_URL", "s3://bucket", "use file:///FOLDER"),
         ("ALPR_DATABASE_URL", "mysql://a@b/c", "use embedded, or postgresql://"),
-        ("ALPR_API_HOST", "0.0.0.0", "answers on loopback alone"),
+        ("ALPR_API_AUTH", "none", "Input should be 'auto' or 'required'"),
         ("ALPR_API_PORT", "http", "ALPR_API_PORT=http cannot be used"),
         ("ALPR_DEDUP_WINDOW_S", "soon", "ALPR_DEDUP_WINDOW_S=soon cannot be used"),
         ("ALPR_DEDUP_WINDOW_S", "0", "dedup setting window_s is 0.0"),
-        ("KAFKA_BOOTSTRAP_SERVERS", "b:9092", "KAFKA_BOOTSTRAP_SERVERS is set"),
-        ("SCHEMA_REGISTRY_URL", "http://r", "SCHEMA_REGISTRY_URL is set"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "b:9092", "ALPR_REGISTRY_URL is not set"),
         ("KAFKA_TOPIC", "plates", "sightings are always on alpr.plates.detected"),
     ],
 )
