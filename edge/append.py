@@ -7,7 +7,7 @@ from typing import Any
 
 from edge.cameras import Camera
 from eventlog.log import Append, Log, LogFull
-from images.store import ImageError, ImageStore
+from images.store import NO_TAGS, ImageError, ImageSink
 from schemas.codec import Codec
 from schemas.records import Gap
 from schemas.topics import RAW, partition_of
@@ -87,22 +87,14 @@ class RawWriter:
 
 
 class SparingStore:
-    """An image store that takes no pictures while the log is full: reads go before pictures."""
+    """Passes pictures on to a store, none while the log is full: reads go before pictures."""
 
-    def __init__(self, store: ImageStore, full: Callable[[], bool]) -> None:
+    def __init__(self, store: ImageSink, full: Callable[[], bool]) -> None:
         self._store = store
         self._full = full
 
-    def put(self, name: str, jpeg: bytes) -> str:
+    def put(self, name: str, jpeg: bytes, tags: Mapping[str, str] = NO_TAGS) -> str:
         """As the store; ImageError while the log is full."""
         if self._full():
             raise ImageError(f"picture {name} is not kept: the log is full and reads go first")
-        return self._store.put(name, jpeg)
-
-    def get(self, url: str) -> bytes:
-        """As the store."""
-        return self._store.get(url)
-
-    def delete(self, url: str) -> None:
-        """As the store."""
-        self._store.delete(url)
+        return self._store.put(name, jpeg, tags)

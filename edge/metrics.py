@@ -1,6 +1,14 @@
 """What the edge counts while it runs, for Prometheus; nobody listens unless told to."""
 
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from images.upload import UploadCounts
 
 
 class EdgeMetrics:
@@ -27,4 +35,24 @@ class EdgeMetrics:
         )
         self.pictures_failed = Counter(
             "alpr_pictures_failed", "Evidence pictures not kept", camera, registry=registry
+        )
+
+
+class UploadMetrics(Collector):
+    """What of the pictures has reached S3, as of the moment it is asked for."""
+
+    def __init__(self, counts: "Callable[[], UploadCounts]") -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """Three families without labels."""
+        counts = self._counts()
+        yield CounterMetricFamily(
+            "alpr_pictures_uploaded", "Pictures sent to S3", value=counts.uploaded
+        )
+        yield CounterMetricFamily(
+            "alpr_picture_uploads_failed", "Tries to send one that failed", value=counts.failed
+        )
+        yield GaugeMetricFamily(
+            "alpr_pictures_waiting", "Pictures on this disk not sent yet", value=counts.waiting
         )

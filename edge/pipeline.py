@@ -17,7 +17,7 @@ from edge.recognise import PlateRecogniser, Reading, split_lines
 from edge.shots import NO_IMAGES, keep_evidence, quality_of, rim_of
 from edge.throttle import Pace, ReadingSettings, TrackReadings
 from edge.track import ByteTracker, Track, TrackingSettings, TrackState
-from images.store import ImageError, ImageStore
+from images.store import ImageError, ImageSink
 from schemas.records import PlateRead
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class CameraPipeline:
         camera: Camera,
         detector: PlateDetector,
         recogniser: PlateRecogniser,
-        images: ImageStore | None,
+        images: ImageSink | None,
         session: str,
         *,
         host: str = "",
@@ -192,9 +192,20 @@ class CameraPipeline:
         images = NO_IMAGES
         if self._images is not None:
             stem = f"{camera.id}/{track.track_id}-{frame.number}"
+            tags = {
+                "camera_id": camera.id,
+                "track_id": track.track_id,
+                "plate_text": reading.text,
+                "quality_score": f"{due.quality:.2f}",
+            }
             try:
                 images = keep_evidence(
-                    self._images, frame.image, detection.quad, stem, frame.captured_at_us
+                    self._images,
+                    frame.image,
+                    detection.quad,
+                    stem,
+                    captured_at=frame.captured_at_us,
+                    tags=tags,
                 )
             except ImageError as error:  # a read without pictures is better than none
                 logger.warning("%s: %s", camera.id, error)

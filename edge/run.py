@@ -18,7 +18,7 @@ from edge.metrics import EdgeMetrics
 from edge.pipeline import CameraPipeline, PipelineSettings, picture_settings
 from edge.recognise import PlateRecogniser
 from eventlog.log import Log, LogError
-from images.store import ImageStore
+from images.store import ImageSink
 from schemas.codec import Codec
 from schemas.records import CameraHeartbeat, SourceEnded
 
@@ -33,7 +33,7 @@ def read_file(
     camera: Camera,
     detector: PlateDetector,
     recogniser: PlateRecogniser,
-    images: ImageStore | None,
+    images: ImageSink | None,
     *,
     session: str | None = None,
     start_us: int = 0,
@@ -72,7 +72,7 @@ def run_cameras(
     cameras: Sequence[Camera],
     log: Log,
     codec: Codec,
-    images: ImageStore | None,
+    images: ImageSink | None,
     stop: threading.Event,
     *,
     detector: PlateDetector,

@@ -1,12 +1,13 @@
 """How good a crop is, and the evidence pictures of a read."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import cv2
 import numpy as np
 
 from edge.geometry import Quad, box_of, clipped, rectified, size_of
-from images.store import ImageStore
+from images.store import ImageSink
 from schemas.records import Images
 
 NO_IMAGES: Images = {"plate_url": "", "vehicle_url": "", "frame_url": ""}
@@ -62,7 +63,13 @@ def rim_of(image: np.ndarray, plate: Quad) -> float:
 
 
 def keep_evidence(
-    store: ImageStore, image: np.ndarray, plate: Quad, stem: str, captured_at: int
+    store: ImageSink,
+    image: np.ndarray,
+    plate: Quad,
+    stem: str,
+    *,
+    captured_at: int,
+    tags: Mapping[str, str],
 ) -> Images:
     """Store the plate, what is around it, and the whole frame; their addresses.
 
@@ -80,12 +87,14 @@ def keep_evidence(
     )
     scale = min(1.0, _FRAME_WIDTH / width)
     frame = image if scale == 1.0 else cv2.resize(image, None, fx=scale, fy=scale)
+
+    def put(kind: str, picture: np.ndarray) -> str:
+        return store.put(f"{day}/{stem}-{kind}.jpg", _jpeg(picture), tags)
+
     return {
-        "plate_url": store.put(f"{day}/{stem}-plate.jpg", _jpeg(rectified(image, plate, 0.15))),
-        "vehicle_url": store.put(
-            f"{day}/{stem}-vehicle.jpg", _jpeg(image[around[1] : around[3], around[0] : around[2]])
-        ),
-        "frame_url": store.put(f"{day}/{stem}-frame.jpg", _jpeg(frame)),
+        "plate_url": put("plate", rectified(image, plate, 0.15)),
+        "vehicle_url": put("vehicle", image[around[1] : around[3], around[0] : around[2]]),
+        "frame_url": put("frame", frame),
     }
 
 

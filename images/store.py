@@ -2,61 +2,138 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+PREFIX = "images/"
+NO_TAGS: Mapping[str, str] = {}
+
+_PART_BYTES = 255  # of one part of a name: what file systems and MinIO take
+_NAME_BYTES = 1024  # of a whole name: what S3 takes
+
 
 class ImageError(Exception):
-    """A picture cannot be kept or found; the message names it and the cause."""
+    """A picture cannot be kept or found; the message names it and the cause.
+
+    - NoPicture: there is none at this address
+    - StoreAway: the store cannot be asked now, or refuses us
+    """
 
 
-class ImageStore(Protocol):
-    """Keeps JPEG bytes under a name such as ``2026-11-21/CAM-001/t-1a2b-7-120-plate.jpg``."""
+class NoPicture(ImageError):
+    """There is no picture at this address: never kept, its time is over, or it is no address."""
 
-    def put(self, name: str, jpeg: bytes) -> str:
-        """Keep a picture and return its address, stable for ever. Raises ImageError."""
+
+class StoreAway(ImageError):
+    """The store cannot be asked at the moment or refuses us; says nothing about the picture."""
+
+
+class ImageSink(Protocol):
+    """Takes pictures, as the edge makes them."""
+
+    def put(self, name: str, jpeg: bytes, tags: Mapping[str, str] = NO_TAGS) -> str:
+        """Keep a picture and return its address, stable for ever; quick, never waits for a network.
+
+        ``name`` is like ``2026-11-21/CAM-001/t-1a2b-7-120-plate.jpg``; ``tags`` describe the
+        picture to who looks through the store, which may have no place for them. Raises
+        ImageError.
+        """
+        ...
+
+
+class ImageStore(ImageSink, Protocol):
+    """Keeps JPEG bytes under a name. Every store gives the same picture the same address."""
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host that ``link`` leads to, such as ``https://s3.example``; '' for none."""
         ...
 
     def get(self, url: str) -> bytes:
-        """The picture at an address that ``put`` returned. Raises ImageError."""
+        """The picture at an address that ``put`` returned. Raises NoPicture, StoreAway."""
+        ...
+
+    def link(self, url: str) -> str | None:
+        """Where a browser may fetch the picture itself for some minutes; None: only by ``get``.
+
+        Does not look whether the picture is there. Raises NoPicture for what is no address.
+        """
         ...
 
     def delete(self, url: str) -> None:
-        """Remove a picture; one that is not there is no error."""
+        """Remove a picture; one that is not there is no error. Raises ImageError."""
         ...
 
 
-class FolderStore:
-    """Pictures in a folder; an address is ``images/NAME``, relative to it."""
+def name_of(url: str) -> str:
+    """The name in an address ``images/NAME``; one that leads nowhere else. Raises NoPicture."""
+    path = PurePosixPath(url.removeprefix(PREFIX))
+    name = str(path)
+    bad = (
+        not url.startswith(PREFIX)
+        or not path.parts
+        or path.is_absolute()
+        or ".." in path.parts
+        or not name.isprintable()  # control characters, halves of surrogate pairs
+        or "\\" in name
+        or len(name.encode(errors="replace")) > _NAME_BYTES
+        or any(len(part.encode(errors="replace")) > _PART_BYTES for part in path.parts)
+    )
+    if bad:
+        raise NoPicture(f"{url[:200]!r} is not the address of a picture")
+    return name
 
-    _PREFIX = "images/"
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, so that no reader sees half of one. Raises OSError."""
+    try:
+        handle, part = _part_of(path)
+    except FileNotFoundError:  # the folder was cleaned up in between
+        handle, part = _part_of(path)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def _part_of(path: Path) -> tuple[int, str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.mkstemp(dir=path.parent, suffix=".part")
+
+
+class FolderStore:
+    """Pictures in a folder, which keeps no tags; an address is ``images/NAME``."""
+
+    origin = ""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, name: str, jpeg: bytes) -> str:
-        """Write the picture whole or not at all, so that no reader sees half of one."""
-        path = self._path(self._PREFIX + name)
+    def put(self, name: str, jpeg: bytes, tags: Mapping[str, str] = NO_TAGS) -> str:
+        """Write the picture whole or not at all."""
+        path = self._path(PREFIX + name)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as out:
-                    out.write(jpeg)
-                os.replace(part, path)
-            except BaseException:
-                Path(part).unlink(missing_ok=True)
-                raise
+            write_whole(path, jpeg)
         except OSError as error:
             raise ImageError(f"picture {name} cannot be written: {error.strerror}") from error
-        return self._PREFIX + name
+        return PREFIX + name
 
     def get(self, url: str) -> bytes:
         """The bytes at ``images/NAME``."""
         try:
             return self._path(url).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise NoPicture(f"there is no picture {url}") from error
         except OSError as error:
-            raise ImageError(f"picture {url} cannot be read: {error.strerror}") from error
+            raise StoreAway(f"picture {url} cannot be read: {error.strerror}") from error
+
+    def link(self, url: str) -> None:
+        """None: a folder has no server of its own."""
+        self._path(url)
 
     def delete(self, url: str) -> None:
         """Remove a picture if it is there."""
@@ -66,9 +143,4 @@ class FolderStore:
             raise ImageError(f"picture {url} cannot be removed: {error.strerror}") from error
 
     def _path(self, url: str) -> Path:
-        name = PurePosixPath(url.removeprefix(self._PREFIX))
-        parts = name.parts
-        bad = name.is_absolute() or ".." in parts or any("\\" in p or "\0" in p for p in parts)
-        if not url.startswith(self._PREFIX) or not parts or bad:
-            raise ImageError(f"{url!r} is not the address of a picture of this store")
-        return self._folder.joinpath(*parts)
+        return self._folder / name_of(url)

@@ -1,7 +1,7 @@
 """One camera's chain on drawn streets: which reads come out, and at what cost."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,7 +13,7 @@ from edge.capture import Frame
 from edge.detect import Detection, Look, TextPlateDetector
 from edge.pipeline import CameraPipeline, PipelineSettings, plain
 from edge.recognise import Reading, TextRecogniser
-from images.store import FolderStore, ImageError
+from images.store import NO_TAGS, FolderStore, ImageError
 from schemas.codec import parsed, schema_text
 from schemas.records import PlateRead
 from tests.edge.conftest import draw_plate, drive_by, street
@@ -185,7 +185,7 @@ def test_nothing_is_read_outside_the_region_of_interest(models: Counted) -> None
 
 def test_a_read_whose_pictures_cannot_be_kept_comes_without_them(models: Counted) -> None:
     class Full(FolderStore):
-        def put(self, name: str, jpeg: bytes) -> str:
+        def put(self, name: str, jpeg: bytes, tags: Mapping[str, str] = NO_TAGS) -> str:
             raise ImageError(f"picture {name} cannot be written: No space left on device")
 
     reads = play(drive_by("34A-231.26", 3), models, Full(Path("unused")))
