@@ -14,6 +14,8 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from alpr.errors import ConfigError
+from eventlog.kafka_url import KafkaAddress
+from images.address import S3Address
 from rules.settings import DedupSettings
 from schemas.topics import DETECTED
 
@@ -84,7 +86,9 @@ class Settings(BaseModel):
     @field_validator("log_url")
     @classmethod
     def _log(cls, value: str) -> str:
-        if not re.fullmatch(r"sqlite:///.+|kafka(\+tls)?://[^/?]+/?(\?.*)?", value):
+        if re.match(r"kafka(\+tls)?:", value):
+            KafkaAddress.parse(value)
+        elif not re.fullmatch(r"sqlite:///.+", value):
             raise ValueError(
                 "use sqlite:///FOLDER, with a fourth / for an absolute path, or "
                 "kafka://HOST:PORT (kafka+tls:// for TLS)"
@@ -117,7 +121,9 @@ class Settings(BaseModel):
     @field_validator("images_url")
     @classmethod
     def _images(cls, value: str) -> str:
-        if not re.fullmatch(r"file:///.+|s3\+https?://[^/?]+/[^/?]+/?(\?.*)?", value):
+        if value.startswith("s3"):
+            S3Address.parse(value)
+        elif not re.fullmatch(r"file:///.+", value):
             raise ValueError(
                 "use file:///FOLDER, an absolute path, or s3+https://KEY:SECRET@HOST:PORT/BUCKET "
                 "(s3+http:// without TLS)"

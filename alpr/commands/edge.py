@@ -13,7 +13,13 @@ from prometheus_client import CollectorRegistry, start_http_server
 from alpr.errors import Busy, ConfigError
 from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
-from alpr.wiring import open_codec, open_detector, open_images, open_log, open_recogniser
+from alpr.wiring import (
+    open_detector,
+    open_edge_codec,
+    open_edge_log,
+    open_images,
+    open_recogniser,
+)
 
 if TYPE_CHECKING:
     from edge.cameras import Camera
@@ -62,8 +68,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     run_cameras(
         cameras,
-        open_log(settings),
-        open_codec(settings),
+        open_edge_log(settings),
+        open_edge_codec(settings),
         open_images(settings),
         stop,
         detector=open_detector(),

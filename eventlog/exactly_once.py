@@ -1,0 +1,113 @@
+"""Appends to Kafka exactly once: records and how far their origin was read, in one transaction.
+
+After KIP-98: the positions are offsets of a consumer group that nobody subscribes with; their
+numbers are the origin's. Whoever was killed at any moment asks for them and goes on.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from eventlog.kafka import LogUnavailable, wire_headers
+from eventlog.kafka_url import KafkaAddress
+from eventlog.log import Append, LogError
+
+TIMEOUT_S = 30.0  # as long as a broker may take to answer
+_FENCED = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
+
+
+class Fenced(LogError):
+    """Another process appends under the same name; only the one that came last may."""
+
+
+class ExactlyOnce:
+    """Appends under a name that one process at a time holds; for one thread.
+
+    Raises LogUnavailable where the broker cannot be reached, here and in every method: nothing
+    of a ``commit`` is there then, or all of it; make another and ask for its ``positions``.
+    """
+
+    def __init__(self, address: KafkaAddress, name: str) -> None:
+        self._address = address
+        self._name = name = address.prefix + name
+        self._consumer = Consumer(
+            address.config() | {"group.id": name, "enable.auto.commit": False}
+        )
+        self._producer = Producer(
+            address.config()
+            | {
+                "transactional.id": name,
+                "compression.type": address.compression,
+                "linger.ms": 5,
+                "transaction.timeout.ms": int(TIMEOUT_S * 1000),
+            }
+        )
+        try:
+            # Waits for a transaction of a killed predecessor, and ends it.
+            self._producer.init_transactions(TIMEOUT_S)
+        except KafkaException as error:
+            raise self._told(error) from error
+
+    def positions(self, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """The next position of each topic and partition that was ever committed."""
+        prefix = self._address.prefix
+        asked = [TopicPartition(prefix + topic, partition) for topic, partition in partitions]
+        try:
+            known = self._consumer.committed(asked, TIMEOUT_S)
+        except KafkaException as error:
+            raise self._told(error) from error
+        return {
+            (at.topic.removeprefix(prefix), at.partition): at.offset
+            for at in known
+            if at.offset >= 0
+        }
+
+    def commit(
+        self,
+        records: Sequence[tuple[str, int, Append]],
+        positions: Mapping[tuple[str, int], int],
+    ) -> None:
+        """Append records, each to a topic and partition, and move the positions; all or nothing.
+
+        Raises Fenced when another process took over the name.
+        """
+        producer, prefix = self._producer, self._address.prefix
+        try:
+            producer.begin_transaction()
+            for topic, partition, record in records:
+                while True:
+                    try:
+                        producer.produce(
+                            prefix + topic,
+                            value=record.value,
+                            key=record.key,
+                            partition=partition,
+                            headers=wire_headers(record),
+                        )
+                        break
+                    except BufferError:  # full: wait for the broker
+                        producer.poll(0.1)
+            producer.send_offsets_to_transaction(
+                [TopicPartition(prefix + topic, p, at) for (topic, p), at in positions.items()],
+                self._consumer.consumer_group_metadata(),
+                TIMEOUT_S,
+            )
+            producer.commit_transaction(TIMEOUT_S)
+        except KafkaException as error:
+            raise self._told(error) from error
+
+    def close(self) -> None:
+        """Release the connections; an unfinished transaction is ended by the broker."""
+        self._consumer.close()
+
+    def _told(self, error: KafkaException) -> LogError:
+        cause = error.args[0]
+        if cause.code() in _FENCED:
+            return Fenced(
+                f"another process appends as {self._name}: one copy of a log runs at a time; "
+                "stop the other one, or leave this one stopped"
+            )
+        return LogUnavailable(
+            f"{self._address.shown} did not take the records: {cause.str()}; see that the broker "
+            "runs and that ALPR_LOG_URL names it"
+        )
