@@ -25,6 +25,8 @@ COMMANDS = {
     "api": ("alpr.commands.api", "the query API and its pages"),
     "ticker": ("alpr.ticker", "wall time into the log, and its retention"),
     "replay": ("alpr.replay", "rebuild the views from the log, compare, swap"),
+    "flow": ("alpr.commands.flow", "one dataflow as this process"),
+    "layout": ("alpr.commands.layout", "from one dedup process to many and back, with their state"),
     "settings": ("alpr.commands.settings", "print the settings in effect, passwords masked"),
 }
 _ROOMS = ("alpr", "api", "dataflows", "edge", "eventlog", "images", "projections", "rules")

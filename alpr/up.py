@@ -6,21 +6,29 @@ import fcntl
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 from alpr.commands.edge import cameras_of
 from alpr.errors import AlprError, Busy
+from alpr.layout import SNAPSHOT_S, Stores
 from alpr.logs import Printer, Say
 from alpr.settings import EMBEDDED, Settings
 from alpr.supervise import OWN_NAME, Patience, Program, Supervisor
-from alpr.wiring import Database, open_codec, open_database, open_log, open_queries
+from alpr.wiring import (
+    Database,
+    open_codec,
+    open_database,
+    open_edge_log,
+    open_log,
+    open_queries,
+)
 from eventlog.log import Log
 from schemas.codec import Codec, DecodeError
 from schemas.topics import DETECTED, RAW
@@ -28,7 +36,6 @@ from schemas.topics import DETECTED, RAW
 if TYPE_CHECKING:
     from projections.queries import SightingQueries
 
-SNAPSHOT_S = 1  # how far dedup goes back after a restart
 BATCH = 1000
 QUIET_S = 3.0  # see Up.drained
 FAILED = "failed: "  # how the edge begins the reason of a SourceEnded that is no end
@@ -82,9 +89,10 @@ class Up:
             _port_is_free(settings.api_host, settings.api_port)
             log = open_log(settings)
             codec = open_codec(settings)
-            codec.register()
+            if not settings.on_kafka:  # there `alpr topics create` did
+                codec.register()
             self._drain = _Drain(log, codec, settings.own_partitions)
-            store = _recovery_store(settings.home / "recovery" / f"dedup-{log.uuid}")
+            store = Stores(settings, log.uuid).open()
             self._database = open_database(settings)
             self._supervisor = Supervisor(
                 self._programs(store),
@@ -121,6 +129,8 @@ class Up:
         """
         assert self._drain is not None
         if self._edge is not None and self.supervisor.state("edge")[0] != "done":
+            return False
+        if self._edge is not None and self._settings.on_kafka and not self._forwarded():
             return False
         state, age = self.supervisor.state("dedup")
         if state != "running" or not self._drain.through(quiet=age > 2 * QUIET_S):
@@ -170,6 +180,7 @@ class Up:
         programs = [
             Program("api", (python, "-m", "alpr", "api"), environ),
             Program("project", (*bytewax, "dataflows.project"), environ),
+            Program("metrics", (*bytewax, "dataflows.metrics"), environ),
             Program(
                 "dedup",
                 (*bytewax, "dataflows.dedup", "-r", str(store), "-s", str(SNAPSHOT_S), "-b", "0"),
@@ -177,10 +188,23 @@ class Up:
             ),
             Program("ticker", (python, "-m", "alpr", "ticker"), environ),
         ]
+        if self._settings.search_url:
+            programs.append(Program("index", (*bytewax, "dataflows.index"), environ))
+        if self._edge is not None and self._settings.on_kafka:
+            forward = (python, "-m", "alpr", "log", "copy", "--follow")
+            programs.append(Program("forward", forward, environ))
         if self._edge is not None:
             command = (python, "-m", "alpr", "edge", *self._edge)
             programs.append(Program("edge", command, environ, ends=True))
         return programs
+
+    def _forwarded(self) -> bool:
+        """Whether all that the edge appended to its own log is on Kafka."""
+        from alpr.log_copy import forwarded
+
+        assert self._drain is not None
+        with closing(open_edge_log(self._settings)) as log:
+            return forwarded(log, self._drain.log_uuid)
 
     def _keep_database(self, database: Database) -> None:
         """Bring it up where it died: without it the API fails until a flow happens to restart."""
@@ -218,6 +242,11 @@ class _Drain:
         self._caused: dict[int, int] = {}
         self.failed: list[str] = []
         self._changed = time.monotonic()
+
+    @property
+    def log_uuid(self) -> str:
+        """Identity of the log that the flows read."""
+        return self._log.uuid
 
     def through(self, quiet: bool) -> bool:
         """Whether dedup has gone past every SourceEnded; by silence only if ``quiet``."""
@@ -357,20 +386,3 @@ def _port_is_free(host: str, port: int) -> None:
                 f"port {port} of {host} cannot be had: {error.strerror}; stop what listens there, "
                 "or set ALPR_API_PORT to another"
             ) from error
-
-
-def _recovery_store(folder: Path) -> Path:
-    """Dedup's recovery store, made once; of one log alone, whose offsets it holds."""
-    if folder.exists():
-        return folder
-    fresh = folder.with_suffix(".new")
-    fresh.mkdir(parents=True, exist_ok=True)
-    made = subprocess.run(
-        [sys.executable, "-m", "bytewax.recovery", str(fresh), "1"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode:
-        raise AlprError(f"{folder} cannot be made: {made.stderr.strip()}; mend it and try again")
-    return fresh.rename(folder)

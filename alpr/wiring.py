@@ -1,11 +1,13 @@
 """The only place that builds adapters: which one is behind an interface, the settings' URLs say."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
 
 from alpr.settings import EMBEDDED, Settings
 
 if TYPE_CHECKING:
+    from alpr.log_copy import LogCopy
     from edge.detect import PlateDetector
     from edge.recognise import PlateRecogniser
     from eventlog.sqlite import SqliteLog
@@ -55,12 +57,57 @@ def open_log(settings: Settings) -> "SqliteLog":
     return SqliteLog(settings.log_folder, settings.log_partitions)
 
 
+def hold_partitions(settings: Settings, log_uuid: str) -> IO[bytes]:
+    """This machine's only dedup on the settings' partitions, while the file is open.
+
+    Raises alpr.errors.AlprError, as Busy where another process works on one of them.
+    """
+    from alpr.layout import Stores
+
+    return Stores(settings, log_uuid).hold()
+
+
 def open_codec(settings: Settings) -> "Codec":
     """Records to bytes and back, against the log's schema registry."""
     from eventlog.registry import SqliteRegistry
     from schemas.codec import Codec
 
     return Codec(SqliteRegistry(settings.log_folder))
+
+
+def open_edge_log(settings: Settings) -> "SqliteLog":
+    """The log that the edge writes to: always in a folder of its machine."""
+    from eventlog.sqlite import SqliteLog
+
+    return SqliteLog(settings.edge_log_folder, settings.log_partitions)
+
+
+def open_edge_codec(settings: Settings) -> "Codec":
+    """Records to bytes for the edge's log, whose registry lies beside it and needs no server."""
+    from eventlog.registry import SqliteRegistry
+    from schemas.codec import Codec
+
+    codec = Codec(SqliteRegistry(settings.edge_log_folder))
+    codec.register()
+    return codec
+
+
+def open_copy(settings: Settings, folder: Path) -> "LogCopy":
+    """What copies the log in a folder into the settings' log on Kafka.
+
+    Raises eventlog.log.LogError where either cannot be reached.
+    """
+    from alpr.log_copy import GROUP, LogCopy, Translator
+    from eventlog.exactly_once import ExactlyOnce
+    from eventlog.kafka_url import KafkaAddress
+    from eventlog.registry import SqliteRegistry
+    from eventlog.sqlite import SqliteLog
+
+    source = SqliteLog(folder, create=False)
+    target = open_log(settings)
+    translator = Translator(SqliteRegistry(folder), open_registry(settings), target.partitions)
+    appender = ExactlyOnce(KafkaAddress.parse(settings.log_url), f"{GROUP}-{source.uuid}")
+    return LogCopy(source, translator, appender, target.uuid)
 
 
 def open_images(settings: Settings) -> "ImageStore":

@@ -4,6 +4,7 @@
 is decided, ``rules.dedup`` decides; here stands only what flows where.
 """
 
+import atexit
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 
 from dataflows.dead_letters import dead_letter
+from dataflows.layout import FLOW, FOLD, SOURCE, OwnedSource
 from dataflows.log_io import Batch, LogSink, LogSource
 from eventlog.log import Append, Entry, Log
 from rules.dedup import Deduplication
@@ -111,9 +113,9 @@ def dedup_flow(
     def logic(state: dict[str, Any] | None) -> _DedupLogic:
         return _DedupLogic(Dedup(codec, settings, plates, state))
 
-    flow = Dataflow("dedup")
-    raw = op.input("raw", flow, LogSource(log, RAW.name, partitions))
-    decided = op.stateful_batch("dedup", raw, logic)
+    flow = Dataflow(FLOW)
+    source = OwnedSource(LogSource(log, RAW.name, partitions), partitions, log.partitions(RAW.name))
+    decided = op.stateful_batch(FOLD, op.input(SOURCE, flow, source), logic)
     detected = op.map_value("detected", decided, lambda batch: batch.detected)
     rejected = op.map_value("rejected", decided, lambda batch: batch.rejected)
     dead = op.map_value("dead", decided, lambda batch: batch.dead)
@@ -131,8 +133,10 @@ def flow() -> Dataflow:
     settings = load(os.environ)
     plates = grammar()
     plates.check(settings.dedup.country)
+    log = wiring.open_log(settings)
+    atexit.register(wiring.hold_partitions(settings, log.uuid).close)
     return dedup_flow(
-        wiring.open_log(settings),
+        log,
         wiring.open_codec(settings),
         settings.dedup,
         plates,

@@ -1,0 +1,28 @@
+"""``alpr flow``: one dataflow as this process, for containers and units of a service manager."""
+
+import argparse
+import os
+import sys
+from contextlib import closing
+
+from alpr.layout import SNAPSHOT_S, Stores
+from alpr.settings import Settings
+from alpr.wiring import open_log
+
+FLOWS = ("dedup", "project", "index", "metrics")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which dataflow."""
+    parser.add_argument("flow", choices=FLOWS)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Become ``python -m bytewax.run dataflows.NAME``; dedup with the store of its partitions."""
+    command = [sys.executable, "-m", "bytewax.run", f"dataflows.{arguments.flow}"]
+    if arguments.flow == "dedup":
+        with closing(open_log(settings)) as log:
+            store = Stores(settings, log.uuid).open()
+        command += ["-r", str(store), "-s", str(SNAPSHOT_S), "-b", "0"]
+    sys.stdout.flush()
+    os.execve(command[0], command, dict(os.environ) | settings.environ())
