@@ -531,7 +531,7 @@ class Deduplication:
             why, detail = "unrepeated", "was not read again, and is no likely plate"
         if sighting.status is not None:
             return self._tell(sighting, "retracted", offset, reason=why)
-        return self._refuse(sighting.opener, sighting.offset, why, f"{sighting.text} {detail}")
+        return self._refuse_all(sighting, why, f"{sighting.text} {detail}")
 
     def _is_static(self, group: Group, sighting: Sighting) -> bool:
         passes = group.opened - sighting.passed - 1
@@ -550,9 +550,7 @@ class Deduplication:
             del group.static[:-MAX_STATIC]
         if sighting.status is not None:
             return self._tell(sighting, "retracted", offset, reason="overlay")
-        return self._refuse(
-            sighting.opener, sighting.offset, "overlay", "stays put while others come and go"
-        )
+        return self._refuse_all(sighting, "overlay", "stays put while others come and go")
 
     def _forget(self, group: Group, sighting: Sighting) -> None:
         del group.sightings[sighting.event_id]
@@ -583,7 +581,13 @@ class Deduplication:
         )
         return Output("PlateEvent", sighting.event_id, event)
 
-    def _refuse(self, read: PlateRead, offset: int, reason: str, detail: str) -> Output:
+    def _refuse_all(self, sighting: Sighting, reason: str, detail: str) -> Output:
+        """Refuse the opener of a sighting that was never published, for all its reads."""
+        return self._refuse(sighting.opener, sighting.offset, reason, detail, sighting.reads)
+
+    def _refuse(
+        self, read: PlateRead, offset: int, reason: str, detail: str, reads: int = 1
+    ) -> Output:
         rejected: ReadRejected = {
             "partition": self._partition,
             "offset": offset,
@@ -591,6 +595,7 @@ class Deduplication:
             "detail": detail,
             "rules_version": self._version,
             "read": read,
+            "reads": reads,
         }
         return Output("ReadRejected", read["camera_group"] or read["camera_id"], rejected)
 

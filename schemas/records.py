@@ -130,6 +130,7 @@ class ReadRejected(TypedDict):
     detail: str
     rules_version: str
     read: PlateRead
+    reads: int
 
 
 class Plate(TypedDict):
