@@ -6,26 +6,17 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from projections.database import connect, scalar, speaking
 from projections.errors import ViewMismatch
+from projections.timescale import Policies, arrange, partition
 
 LIVE = "alpr"
 _OLDEST_SERVER = 150000
 _LOCK = 0x616C7072  # 'alpr': one program at a time migrates a database
-
-
-@dataclass(frozen=True, slots=True)
-class Policies:
-    """What TimescaleDB does with old sightings, in days of captured_at; None leaves them."""
-
-    compress_after_days: int | None = 7
-    retain_days: int | None = None
-    chunk_days: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +44,7 @@ def migrate(
     url: str,
     schema: str = LIVE,
     log_uuid: str | None = None,
-    policies: Policies = Policies(),
+    policies: Policies = Policies(),  # noqa: B008 (frozen)
 ) -> int:
     """Create or bring up to date the views in ``schema``; the version they now have.
 
@@ -118,57 +109,10 @@ def _apply(cursor: Cursor, schema: str, policies: Policies) -> int:
             cursor.execute(step.text)
             cursor.execute("INSERT INTO schema_versions VALUES (%s, %s)", (step.version, step.name))
     if present == 0:
-        _partition_by_time(cursor, schema, policies)
+        partition(cursor, schema, policies)
+    if schema == LIVE:
+        arrange(cursor, schema, policies)
     return newest
-
-
-def _partition_by_time(cursor: Cursor, schema: str, policies: Policies) -> None:
-    """Where the server has TimescaleDB: a hypertable by captured_at, with its policies.
-
-    https://docs.timescale.com/api/latest/hypertable/create_hypertable/ and
-    https://docs.timescale.com/api/latest/compression/. Elsewhere nothing: same results.
-    """
-    # Its settings exist only where its library is preloaded; elsewhere CREATE EXTENSION would
-    # end the session.
-    cursor.execute(
-        "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') "
-        "AND EXISTS (SELECT FROM pg_settings WHERE name LIKE 'timescaledb.%')"
-    )
-    if cursor.fetchone() != (True,):
-        return
-    cursor.execute("SAVEPOINT timescale")
-    try:
-        cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public")
-    except psycopg2.Error:
-        # Not ours to enable: plain tables do as well.
-        cursor.execute("ROLLBACK TO SAVEPOINT timescale")
-        return
-    cursor.execute(f"SET LOCAL search_path = {schema}, public")
-    table = f"{schema}.plate_events"
-    cursor.execute(
-        "SELECT create_hypertable(%s::regclass, 'captured_at', "
-        "chunk_time_interval => make_interval(days => %s), create_default_indexes => false)",
-        (table, policies.chunk_days),
-    )
-    cursor.execute("SELECT current_setting('timescaledb.license', true)")
-    row = cursor.fetchone()
-    if row is None or row[0] != "timescale":
-        return  # the Apache edition has no policies
-    if policies.compress_after_days is not None:
-        cursor.execute(
-            "ALTER TABLE plate_events SET (timescaledb.compress, "
-            "timescaledb.compress_segmentby = 'camera_id', "
-            "timescaledb.compress_orderby = 'captured_at DESC')"
-        )
-        cursor.execute(
-            "SELECT add_compression_policy(%s::regclass, make_interval(days => %s))",
-            (table, policies.compress_after_days),
-        )
-    if policies.retain_days is not None:
-        cursor.execute(
-            "SELECT add_retention_policy(%s::regclass, make_interval(days => %s))",
-            (table, policies.retain_days),
-        )
 
 
 def version_of(connection: Connection) -> int | None:

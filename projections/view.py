@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any, cast
 from uuid import UUID
@@ -11,16 +12,20 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from eventlog.log import Entry
+from projections.counts import COUNTED, Counts
 from projections.database import alive, connect, speaking
 from projections.errors import PositionConflict
 from projections.rows import COLUMNS, HEADER, TRAILER, RowError, row
-from projections.schema import LIVE, Policies, migrate, other_log
+from projections.schema import LIVE, migrate, other_log
+from projections.timescale import Policies, drop_older
 from schemas.codec import Codec, DecodeError
 from schemas.records import PlateEvent, Progress
 from schemas.topics import DETECTED
 
 CHANNEL = "alpr_changes"
+DAY = 86_400_000_000  # microseconds
 KEPT_CHANGES = 10_000  # a live page that was away for longer loads itself anew
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Erase = tuple[str, str]
 Change = PlateEvent | Progress | Erase
@@ -29,9 +34,17 @@ _NAMES = ", ".join(COLUMNS)
 _UPSERT = (
     f"INSERT INTO plate_events AS live ({_NAMES}) SELECT {_NAMES} FROM incoming "
     "WHERE NOT EXISTS (SELECT FROM erased_events AS gone WHERE gone.event_id = incoming.event_id) "
+    "AND captured_at >= (SELECT retained_from FROM view_state) "
     "ON CONFLICT (event_id, captured_at) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[2:])
-    + " WHERE excluded.revision > live.revision RETURNING event_id"
+    + f" WHERE excluded.revision > live.revision RETURNING event_id, captured_at, {COUNTED}"
+)
+# What an upsert is about to replace. The times keep TimescaleDB from looking into every chunk; a
+# second more at each end, since PostgreSQL multiplies intervals as floating point numbers.
+_REPLACED = (
+    f"SELECT event_id, captured_at, {COUNTED} FROM plate_events "
+    "WHERE (event_id, captured_at) IN (SELECT event_id, captured_at FROM incoming) "
+    "AND captured_at BETWEEN to_timestamp(%s) AND to_timestamp(%s)"
 )
 _MOVE = (
     "INSERT INTO view_positions AS at (topic, partition, next_offset, watermark, log_uuid) "
@@ -116,11 +129,51 @@ class SightingsView:
             batch = _Batch(changes)
             changed = batch.erase(cursor) + batch.upsert(cursor)
             if changed:
-                self._announce(cursor, changed)
+                self._announce(cursor, changed, batch.counts)
             refused = sorted(batch.refused, key=lambda refused: refused.index)
             if refused:
                 on_refused(refused)
             return refused
+
+    def forget(self, event_ids: Sequence[str]) -> None:
+        """Erase sightings for ever, wherever the position is."""
+        with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
+            batch = _Batch([("erase", event_id) for event_id in event_ids])
+            erased = batch.erase(cursor)
+            if erased:
+                self._announce(cursor, erased, batch.counts)
+
+    def expire(self, before: int) -> None:
+        """Drop what was captured before ``before`` (microseconds, cut to the day in UTC).
+
+        The view remembers it: nothing older comes back, and a rebuild leaves it out too. A day is
+        a transaction, during which writers wait.
+        """
+        boundary = before - before % DAY
+        while self._expire(boundary):
+            pass
+
+    def _expire(self, boundary: int) -> bool:
+        """Drop the oldest day before a boundary; False when it is reached."""
+        with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT retained_from >= %(until)s FROM view_state", {"until": _time(boundary)}
+            )
+            if _scalar(cursor):
+                return False
+            # Holds up writers, who touch their position first: none brings back what goes.
+            cursor.execute("LOCK TABLE view_positions IN EXCLUSIVE MODE")
+            cursor.execute("SELECT extract(epoch FROM min(captured_at)) FROM plate_events")
+            oldest = _scalar(cursor)
+            day_after = boundary if oldest is None else (int(oldest) * 10**6 // DAY + 1) * DAY
+            until = _time(min(boundary, day_after))
+            counts = Counts()
+            counts.take_older(cursor, until)
+            drop_older(cursor, self._schema, until)
+            cursor.execute("DELETE FROM plate_events WHERE captured_at < %s", (until,))
+            cursor.execute("UPDATE view_state SET retained_from = %s", (until,))
+            counts.write(cursor, 0)
+            return day_after < boundary
 
     def close(self) -> None:
         """Release the connection."""
@@ -136,6 +189,11 @@ class SightingsView:
                 cursor.execute(
                     f"CREATE TEMP TABLE incoming ON COMMIT DELETE ROWS AS "
                     f"SELECT {_NAMES} FROM plate_events WITH NO DATA"
+                )
+                # A late revision may have TimescaleDB unpack more of an old day than it allows.
+                cursor.execute(
+                    "SELECT set_config(name, '0', false) FROM pg_settings "
+                    "WHERE name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'"
                 )
         return self._connection
 
@@ -170,11 +228,8 @@ class SightingsView:
             "restored: run one writer a partition, and start again from the view's positions"
         )
 
-    def _announce(self, cursor: Cursor, changed: list[str]) -> None:
-        cursor.execute(
-            "UPDATE view_state SET changes = changes + %s RETURNING changes", (len(changed),)
-        )
-        last = _scalar(cursor)
+    def _announce(self, cursor: Cursor, changed: list[str], counts: Counts) -> None:
+        last = counts.write(cursor, len(changed))
         cursor.execute(
             "INSERT INTO view_changes VALUES (%s, %s::uuid[]); "
             "DELETE FROM view_changes WHERE last_change < %s; "
@@ -188,6 +243,7 @@ class _Batch:
 
     def __init__(self, changes: Sequence[Change]) -> None:
         self.refused: list[Refused] = []
+        self.counts = Counts()
         self._erased: list[str] = []
         # revisions of a row in the order of the batch: (revision, index, event). By the table's
         # key: were an id ever used twice, what is kept would else depend on the batch's borders.
@@ -208,7 +264,11 @@ class _Batch:
         """Delete for ever; the ids that are new among the erased."""
         if not self._erased:
             return []
-        cursor.execute("DELETE FROM plate_events WHERE event_id = ANY(%s::uuid[])", (self._erased,))
+        cursor.execute(
+            f"DELETE FROM plate_events WHERE event_id = ANY(%s::uuid[]) RETURNING {COUNTED}",
+            (self._erased,),
+        )
+        self.counts.add(cursor.fetchall(), -1)
         cursor.execute(
             "INSERT INTO erased_events SELECT DISTINCT unnest(%s::uuid[]) "
             "ON CONFLICT DO NOTHING RETURNING event_id",
@@ -257,6 +317,9 @@ class _Batch:
             cursor.copy_expert(
                 f"COPY incoming ({_NAMES}) FROM STDIN (FORMAT binary)", data, size=1 << 20
             )
+            times = [captured for _, (_, captured), _ in rows]
+            cursor.execute(_REPLACED, (min(times) / 1e6 - 1, max(times) / 1e6 + 1))
+            before = {tuple(found[:2]): found[2:] for found in cursor.fetchall()}
             cursor.execute(_UPSERT)
         except psycopg2.Error as error:
             if (error.pgcode or "")[:2] not in _REFUSALS:
@@ -269,9 +332,12 @@ class _Batch:
                 return []
             half = len(rows) // 2
             return self._write(cursor, rows[:half], again) + self._write(cursor, rows[half:], again)
-        changed = [event_id for (event_id,) in cursor.fetchall()]
+        written = cursor.fetchall()
         cursor.execute("TRUNCATE incoming; RELEASE SAVEPOINT rows")
-        return changed
+        self.counts.add(found[2:] for found in written)
+        keys = [tuple(found[:2]) for found in written]
+        self.counts.add((before[key] for key in keys if key in before), -1)
+        return [event_id for event_id, _ in keys]
 
 
 def _watermark(changes: Sequence[Change]) -> int | None:
@@ -282,6 +348,11 @@ def _watermark(changes: Sequence[Change]) -> int | None:
         if not isinstance(change, tuple) and "watermark" in change
     ]
     return max(marks, default=None)
+
+
+def _time(microseconds: int) -> str:
+    """As PostgreSQL reads it."""
+    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat()
 
 
 def _scalar(cursor: Cursor) -> Any:
