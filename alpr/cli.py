@@ -27,6 +27,8 @@ COMMANDS = {
     "replay": ("alpr.replay", "rebuild the views from the log, compare, swap"),
     "flow": ("alpr.commands.flow", "one dataflow as this process"),
     "layout": ("alpr.commands.layout", "from one dedup process to many and back, with their state"),
+    "dlq": ("alpr.commands.dlq", "what could not be processed: list, show, send again"),
+    "log": ("alpr.commands.log", "copy a log into Kafka, once or as it grows; close one"),
     "settings": ("alpr.commands.settings", "print the settings in effect, passwords masked"),
 }
 _ROOMS = ("alpr", "api", "dataflows", "edge", "eventlog", "images", "projections", "rules")

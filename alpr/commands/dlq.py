@@ -1,0 +1,369 @@
+"""``alpr dlq``: what could not be processed; list it, look into it, send it again."""
+
+import argparse
+import base64
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from alpr.dlq import Dead, DeadLetters, DlqError, Found, Redrive, Redriven, Wanted
+from alpr.errors import ConfigError
+from alpr.moments import SECOND_US, moment, shown
+from alpr.settings import Settings
+from alpr.spoilt import hexdump, reading, reencoded
+from alpr.wiring import open_codec, open_log
+from dataflows.dead_letters import Place, place
+from eventlog.log import Log
+from schemas.codec import Codec, DecodeError, EncodeError, schema_text
+from schemas.topics import RAW
+
+LIMIT = 50
+MOST = 100
+"""Records sent again by one command unless told otherwise."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Three commands in one."""
+    commands = parser.add_subparsers(dest="what", required=True, metavar="list|show|redrive")
+
+    listing = commands.add_parser("list", help="the newest dead letters, one a line")
+    _filters(listing)
+    listing.add_argument("--limit", type=_count, default=LIMIT, help=f"at most so many ({LIMIT})")
+    listing.add_argument("--json", action="store_true", help="a JSON object a line")
+
+    show = commands.add_parser("show", help="one dead letter: what it holds, what is wrong, where")
+    show.add_argument("place", metavar="TOPIC/PARTITION/OFFSET")
+    form = show.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="all of it as a JSON object")
+    form.add_argument("--raw", action="store_true", help="the record's bytes, to a file or a pipe")
+
+    redrive = commands.add_parser("redrive", help="send records again, as they were or mended")
+    redrive.add_argument("place", metavar="TOPIC/PARTITION/OFFSET", nargs="?")
+    _filters(redrive)
+    redrive.add_argument("--max", type=_count, default=MOST, help=f"at most so many ({MOST})")
+    redrive.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+    redrive.add_argument("--again", action="store_true", help="also what was sent again before")
+    mended = redrive.add_mutually_exclusive_group()
+    mended.add_argument("--value", metavar="FILE", help="send these bytes instead")
+    mended.add_argument(
+        "--json", metavar="FILE", help="send this record instead, mended in the output of show"
+    )
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Exit code 0; 1 where something asked for could not be done."""
+    log, codec = open_log(settings), open_codec(settings)
+    now_us = time.time_ns() // 1000
+    if arguments.what == "list":
+        found = DeadLetters(log, codec).newest(_wanted(arguments, now_us), arguments.limit)
+        _list(found, arguments.json)
+        return 0
+    if arguments.what == "show":
+        return _show(arguments, log, codec)
+    return _redrive(arguments, settings, log, codec, now_us)
+
+
+# list
+
+
+def _list(found: Found, as_json: bool) -> None:
+    for dead in found.letters:
+        letter = dead.letter
+        if as_json:
+            print(json.dumps(_summary(dead)))
+            continue
+        again = f", sent again as {dead.sent}" if dead.sent else ""
+        came = f", came back after {letter['redriven']} times" if letter["redriven"] else ""
+        print(
+            f"{shown(dead.at)}  {dead.place}  {_plain(letter['step'])}/{_plain(letter['reason'])}"
+            f"{again}{came}: {_plain(letter['detail'])}"
+        )
+    if not found.letters:
+        print("no dead letters", file=sys.stderr)
+    if found.more:
+        print("there are more; --limit or the filters show them", file=sys.stderr)
+    if found.strange:
+        print(f"{found.strange} records of alpr.dlq are no dead letters", file=sys.stderr)
+
+
+def _summary(dead: Dead) -> dict[str, Any]:
+    letter = dead.letter
+    return {
+        "place": str(dead.place),
+        "topic": letter["topic"],
+        "partition": letter["partition"],
+        "offset": letter["offset"],
+        "appended_at": shown(letter["appended_at"]),
+        "buried_at": shown(dead.at),
+        "step": letter["step"],
+        "reason": letter["reason"],
+        "detail": letter["detail"],
+        "redriven": letter["redriven"],
+        "sent_again_as": str(dead.sent) if dead.sent else None,
+    }
+
+
+# show
+
+
+def _show(arguments: argparse.Namespace, log: Log, codec: Codec) -> int:
+    letters = DeadLetters(log, codec)
+    found = letters.at(_place(arguments.place))
+    dead = found[0]
+    try:
+        value = letters.record(dead).value
+    except DlqError:
+        value = dead.letter["value"]  # the part that is left
+    if arguments.raw:
+        if value is None:
+            raise DlqError(f"{dead.place} has no value")
+        sys.stdout.buffer.write(value)
+        return 0
+    name, record, error = _decoded(codec, value)
+    if arguments.json:
+        print(json.dumps(_everything(dead, value, name, record, error), indent=1))
+        return 0
+    letter = dead.letter
+    print(dead.place)
+    for one in found:
+        steps = f"{_plain(one.letter['step'])}, {_plain(one.letter['reason'])}"
+        print(f"  buried    {shown(one.at)} by {steps}: {_plain(one.letter['detail'])}")
+    print(f"  appended  {shown(letter['appended_at'])}")
+    print(f"  key       {_bytes(letter['key'])}")
+    for header, held in sorted(letter["headers"].items()):
+        print(f"  header    {_plain(header)}: {_bytes(held)}")
+    print(f"  redriven  {letter['redriven']} times before; {_fate(dead)}")
+    if value is None:
+        print("  value     none")
+        return 0
+    print(f"  value     {len(value)} bytes" + (f" of {dead.whole[0]}" if dead.whole else ""))
+    if error is None:
+        print(f"\nIt reads as a {name}:")
+        print(json.dumps(record, indent=1, default=_encoded))
+        return 0
+    _show_spoilt(dead, value, error)
+    return 0
+
+
+def _show_spoilt(dead: Dead, value: bytes, error: DecodeError) -> None:
+    print(f"\nIt cannot be read: {_plain(str(error))}")
+    best = reading(dead.place.topic, value, error)
+    at = 0 if error.reason == "magic" else 1 if error.reason == "schema" else None
+    if best is not None:
+        if best.complete:
+            print(
+                f"Its body, from byte 5 on, is a whole {best.record} by today's schema: only what "
+                "stands before it (a 0 and the schema's number in 4 bytes) is wrong. `--json` shows"
+                " the record, and `alpr dlq redrive … --json FILE` sends it."
+            )
+        else:
+            at = best.ends if at is None else at
+            print(f"As a {best.record}, expected here, by today's schema:")
+        for read in best.fields:
+            told = _plain(json.dumps(read.value, default=_encoded, ensure_ascii=False))
+            cut = told if len(told) <= 100 else told[:99] + "…"
+            print(f"  {read.start:6d}  {read.name} ({read.type}): {cut}")
+        if best.failed is not None:
+            print(f"> {best.ends:6d}  {best.failed[0]} ({best.failed[1]}): cannot be read")
+        elif best.left:
+            print(f"> {best.ends:6d}  {best.left} bytes are left over: a length before is wrong")
+    print("\nBytes:")
+    for line in hexdump(value, at):
+        print(line)
+
+
+def _everything(
+    dead: Dead, value: bytes | None, name: str | None, record: Any, error: DecodeError | None
+) -> dict[str, Any]:
+    letter = dead.letter
+    told = _summary(dead) | {
+        "key": _encoded(letter["key"]),
+        "headers": {header: _encoded(held) for header, held in letter["headers"].items()},
+        "value": _encoded(value),
+        "name": name,
+        "record": record,
+    }
+    best = None
+    if error is not None and value is not None:
+        told["error"] = str(error)
+        best = reading(dead.place.topic, value, error)
+    if best is not None:
+        told["name"] = best.record
+        told["record"] = {read.name: read.value for read in best.fields}
+        told["ends_at_byte"] = best.ends
+        told["failed_field"] = best.failed[0] if best.failed else None
+        told["left_over"] = best.left
+        told["schema"] = json.loads(schema_text(best.record))
+    return json.loads(json.dumps(told, default=_encoded))
+
+
+# redrive
+
+
+def _redrive(
+    arguments: argparse.Namespace, settings: Settings, log: Log, codec: Codec, now_us: int
+) -> int:
+    found = _chosen(arguments, DeadLetters(log, codec), now_us)
+    mended = _mended(arguments, codec, found)
+    redrive = Redrive(log, codec, again=arguments.again)
+    late = _late(redrive, found, mended, settings, now_us)
+    if late:
+        print(
+            f"{late} of {len(found.letters)} are reads captured more than "
+            f"{settings.dedup.lateness_s:g} s ago: dedup refuses them as late, whole, on "
+            "alpr.reads.rejected, unless their camera has said nothing since",
+            file=sys.stderr,
+        )
+    if arguments.dry_run:
+        done = _pretended(redrive, found, mended)
+    else:
+        done = redrive.run(found.letters, mended)
+    for where, sent in done.sent.items():
+        print(f"{where}: would be sent" if arguments.dry_run else f"{where}: sent as {sent}")
+    for where, sent in done.already.items():
+        print(f"{where}: had been sent as {sent} by a run that was cut off")
+    for where, why in done.refused.items():
+        print(f"{where}: not sent, {_plain(why)}", file=sys.stderr)
+    if not found.letters:
+        print("no dead letters to send", file=sys.stderr)
+    if found.more:
+        print(f"there are more than {arguments.max}: run it again, or raise --max", file=sys.stderr)
+    return 1 if done.refused else 0
+
+
+def _chosen(arguments: argparse.Namespace, letters: DeadLetters, now_us: int) -> Found:
+    """The letters that a command line names, by place or by what they have in common."""
+    wanted = _wanted(arguments, now_us)
+    if arguments.place is not None:
+        if wanted != Wanted():
+            raise ConfigError(f"{arguments.place} names one record; leave the filters out")
+        return Found(letters.at(_place(arguments.place))[:1], False, 0)
+    if arguments.value or arguments.json:
+        raise ConfigError("--value and --json mend one record: say which, TOPIC/PARTITION/OFFSET")
+    if wanted == Wanted():
+        raise ConfigError(
+            "say which: TOPIC/PARTITION/OFFSET, or --topic, --step, --reason, --since, --until"
+        )
+    return letters.oldest(wanted, arguments.max)
+
+
+def _pretended(redrive: Redrive, found: Found, mended: bytes | None) -> Redriven:
+    done = Redriven()
+    for dead in found.letters:
+        try:
+            redrive.ready(dead, mended)
+        except DlqError as error:
+            done.refused[dead.place] = str(error)
+        else:
+            done.sent[dead.place] = dead.place
+    return done
+
+
+def _late(
+    redrive: Redrive, found: Found, mended: bytes | None, settings: Settings, now_us: int
+) -> int:
+    """How many are reads that dedup will most likely refuse as late."""
+    border = now_us - int(settings.dedup.lateness_s * SECOND_US)
+    late = 0
+    for dead in found.letters:
+        if dead.place.topic == RAW.name:
+            try:
+                name, record = redrive.ready(dead, mended)
+            except DlqError:
+                continue
+            late += name == "PlateRead" and record["captured_at"] < border
+    return late
+
+
+def _mended(arguments: argparse.Namespace, codec: Codec, found: Found) -> bytes | None:
+    """The bytes to send in a record's stead, if any were given."""
+    if arguments.value:
+        return Path(arguments.value).read_bytes()
+    if not arguments.json:
+        return None
+    path = Path(arguments.json)
+    try:
+        told = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{path} is no JSON: {error}") from error
+    record = told["record"] if isinstance(told, dict) and "buried_at" in told else told
+    topic = found.letters[0].place.topic
+    try:
+        return reencoded(codec, topic, record)
+    except EncodeError as error:
+        raise ConfigError(
+            f"{path} is no record of {topic}: {error}; `alpr dlq show --json` has the schema"
+        ) from error
+
+
+# What they share
+
+
+def _filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--topic", help="of the record")
+    parser.add_argument("--step", help="that failed: decode, dedup, project, index …")
+    parser.add_argument("--reason", help="the word: magic, schema, unreadable, refused, poison …")
+    parser.add_argument("--since", metavar="TIME", help="buried from then on: ISO 8601, or 2h")
+    parser.add_argument("--until", metavar="TIME", help="buried before")
+
+
+def _wanted(arguments: argparse.Namespace, now_us: int) -> Wanted:
+    since, until = (
+        None if text is None else moment(flag, text, now_us)
+        for flag, text in (("--since", arguments.since), ("--until", arguments.until))
+    )
+    return Wanted(arguments.topic, arguments.step, arguments.reason, since, until)
+
+
+def _place(text: str) -> Place:
+    try:
+        return place(text)
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is no place: give TOPIC/PARTITION/OFFSET such as {RAW.name}/3/1290, as "
+            "`alpr dlq list` prints it"
+        ) from None
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+def _decoded(codec: Codec, value: bytes | None) -> tuple[str | None, Any, DecodeError | None]:
+    if value is None:
+        return None, None, None
+    try:
+        return *codec.decode(value), None
+    except DecodeError as error:
+        return None, None, error
+
+
+def _fate(dead: Dead) -> str:
+    if dead.sent:
+        return f"sent again as {dead.sent}"
+    if dead.started:
+        return "sending it again was cut off; the next redrive finds out how far it came"
+    return "not sent again"
+
+
+def _encoded(value: Any) -> str | None:
+    """Bytes for JSON, in base64."""
+    return None if value is None else base64.b64encode(value).decode()
+
+
+def _bytes(value: bytes | None) -> str:
+    """Bytes as text where they are text."""
+    if value is None:
+        return "none"
+    text = value.decode("utf-8", "replace")
+    return text if text.isprintable() and "\ufffd" not in text else f"0x{value.hex()}"
+
+
+def _plain(text: str) -> str:
+    """Text without what would steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
