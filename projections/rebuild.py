@@ -1,8 +1,8 @@
 """Builds the sightings' view anew beside the live one, compares the two, and swaps them."""
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,10 +13,13 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from eventlog.log import Log, OffsetGone
+from projections.compare import Difference
 from projections.database import connect, scalar, speaking
-from projections.errors import ViewMismatch, ViewUnavailable
+from projections.errors import ViewError, ViewMismatch, ViewUnavailable
 from projections.rows import COLUMNS
-from projections.schema import LIVE, Policies, lock_migrations, migrations, version_of
+from projections.schema import LIVE, lock_migrations, migrate, migrations, version_of
+from projections.takeover import begin, take_over
+from projections.timescale import Policies
 from projections.view import Change, SightingsView, change_of
 from schemas.codec import Codec, DecodeError
 from schemas.topics import DETECTED
@@ -28,6 +31,7 @@ _BATCH = 2_000  # records a transaction
 _NEAR = 5_000  # records behind at which the live view's writer may be stopped: under a second
 _LOCK_TIMEOUT_MS = 2_000
 _LOCK_ATTEMPTS = 10
+_ALONE = 0x616C7072_72  # 'alprr': one replay at a time writes the second view
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +41,6 @@ class Replayed:
     done: int
     total: int
     refused: int
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """An hour of captured_at (UTC) in which the two views do not hold the same rows."""
-
-    hour: datetime
-    live_rows: int
-    rebuilt_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +62,7 @@ def rebuild(
     on_progress: Callable[[Replayed], None] = lambda _: None,
     policies: Policies = Policies(),  # noqa: B008 (frozen)
     *,
+    start: int | None = None,
     swap: bool = True,
 ) -> Rebuilt:
     """Replay the log into a second schema, compare it with the live one, swap their names.
@@ -75,26 +71,42 @@ def rebuild(
     meanwhile; for the swap its writer waits while the last records are replayed, its readers
     never do. The live view's position moves with the names, so the writer goes on in the new
     one. The old view stays as schema ``alpr_old`` (a previous one goes) until ``drop_old``.
-    With ``swap`` False nothing changes but the second schema. Raises ViewUnavailable.
+    With ``start`` (microseconds) what was captured before is taken over from the live view as it
+    is, and only what is newer is replayed. With ``swap`` False nothing changes but the second
+    schema. Raises ViewUnavailable, ViewMismatch where there is nothing to take over, ViewError
+    where another replay is under way.
     """
-    replay = _Replay(url, log, codec, on_progress, policies)
-    try:
-        with speaking(url):
+    with speaking(url), _alone(url):
+        replay = _Replay(url, log, codec, on_progress, policies, start=start)
+        try:
             _catch_up(replay, url, log)
             differences = _compare(replay, url, log)
             if swap:
                 _swap(replay, url, log, same=differences == [])
+                migrate(url, LIVE, log.uuid, policies)
             with closing(connect(url, LIVE if swap else NEXT)) as connection:
                 rows = scalar(connection, "SELECT count(*) FROM plate_events")
-    finally:
-        replay.close()
+        finally:
+            replay.close()
     return Rebuilt(rows, replay.refused, differences)
 
 
-def drop_old(url: str) -> None:
-    """Remove the view that the last swap replaced."""
+def drop_old(url: str) -> bool:
+    """Remove the view that the last swap replaced; False where there was none."""
     with speaking(url), closing(connect(url, OLD)) as connection, connection:
+        there = scalar(connection, f"SELECT to_regnamespace('{OLD}')") is not None
         _drop(connection, OLD)
+    return there
+
+
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """Be the only replay of this database."""
+    with closing(connect(url, NEXT)) as connection:
+        connection.autocommit = True
+        if not scalar(connection, f"SELECT pg_try_advisory_lock({_ALONE})"):
+            raise ViewError("another replay of this view is under way: wait for it, or stop it")
+        yield
 
 
 class _Replay:
@@ -107,20 +119,28 @@ class _Replay:
         codec: Codec,
         on_progress: Callable[[Replayed], None],
         policies: Policies,
+        *,
+        start: int | None,
     ) -> None:
         self._url, self._log, self._codec = url, log, codec
-        self._on_progress, self._policies = on_progress, policies
+        self._on_progress, self._policies, self._start = on_progress, policies, start
         self.refused = 0
         try:
             self._view = SightingsView(url, log.uuid, NEXT, policies)
         except ViewMismatch:
-            self._view = self._anew()  # a rebuild of another log or another version was left here
+            self._anew()  # a rebuild of another log or another version was left here
+            return
+        if self._left() != start:
+            self._view.close()
+            self._anew()
+        elif start is not None:
+            take_over(url, NEXT, LIVE, start)
 
     def to(self, target: Mapping[int, int]) -> None:
         """Replay each partition up to its offset in ``target``, and not a record further."""
         while not self._reach(target):
             self._view.close()
-            self._view = self._anew()
+            self._anew()
 
     def _reach(self, target: Mapping[int, int]) -> bool:
         """False where what is here already cannot become what the log says."""
@@ -143,15 +163,59 @@ class _Replay:
         """The next offset of each partition of the second view."""
         return self._view.positions()
 
+    def carry(self, connection: Connection) -> None:
+        """What the live view has erased, or dropped for its age, is to go here as well."""
+        if scalar(connection, "SELECT to_regclass('erased_events')") is not None:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"SELECT event_id FROM erased_events EXCEPT SELECT * FROM {NEXT}.erased_events"
+                )
+                self._view.forget([event_id for (event_id,) in cursor.fetchall()])
+        if version_of(connection) == migrations()[-1].version:
+            boundary = scalar(
+                connection,
+                "SELECT extract(epoch FROM retained_from) FROM view_state "
+                "WHERE isfinite(retained_from)",
+            )
+            if boundary is not None:
+                self._view.expire(int(boundary) * 1_000_000)
+
     def close(self) -> None:
         """Release the connection; the second view stays."""
         self._view.close()
 
-    def _anew(self) -> SightingsView:
+    def _anew(self) -> None:
         with closing(connect(self._url, NEXT)) as connection, connection:
             _drop(connection, NEXT)
         self.refused = 0
-        return SightingsView(self._url, self._log.uuid, NEXT, self._policies)
+        self._view = SightingsView(self._url, self._log.uuid, NEXT, self._policies)
+        if self._start is not None:
+            self._begin(self._start)
+
+    def _begin(self, start: int) -> None:
+        with closing(connect(self._url, LIVE)) as connection, connection:
+            positions = _comparable(connection, self._log)
+            if positions is None:
+                raise ViewMismatch(
+                    "there is no view of this log and this version to take older sightings over "
+                    "from: rebuild without --from"
+                )
+            begin(self._view, self._log, positions, start)
+            connection.cursor().execute(
+                f"UPDATE {NEXT}.view_state SET taken_until = '-infinity', "
+                "rebuilt_from = to_timestamp(0) + %s * interval '1 microsecond'",
+                (start,),
+            )
+            self.carry(connection)
+        take_over(self._url, NEXT, LIVE, start)
+
+    def _left(self) -> int | None:
+        """From when on what is here was begun to be replayed (microseconds), None if all is."""
+        with closing(connect(self._url, NEXT)) as connection:
+            return scalar(
+                connection,
+                "SELECT (extract(epoch FROM rebuilt_from) * 1000000)::bigint FROM view_state",
+            )
 
     def _skip(self, partition: int, lowest: int) -> int:
         self._view.apply(partition, 0, [], lowest)
@@ -176,7 +240,7 @@ def _catch_up(replay: _Replay, url: str, log: Log) -> None:
     """Replay until few records are left, carrying over first what is erased for ever."""
     with closing(connect(url, LIVE)) as connection:
         with connection:
-            _carry_erased(connection)
+            replay.carry(connection)
         while True:
             with connection:
                 target = _target(connection, log)
@@ -209,6 +273,13 @@ def _live_positions(connection: Connection, log: Log) -> dict[int, int] | None:
     return positions
 
 
+def _comparable(connection: Connection, log: Log) -> dict[int, int] | None:
+    """Where the live view stands, None where its rows are no match for this program's."""
+    if version_of(connection) != migrations()[-1].version:
+        return None
+    return _live_positions(connection, log)
+
+
 def _compare(replay: _Replay, url: str, log: Log) -> list[Difference] | None:
     """Hours that differ when the second view stands where a snapshot of the live one does."""
     with (
@@ -216,10 +287,11 @@ def _compare(replay: _Replay, url: str, log: Log) -> list[Difference] | None:
         closing(connect(url, NEXT)) as rebuilt,
     ):
         live.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
-        positions = _live_positions(live, log)
-        if positions is None or version_of(live) != migrations()[-1].version:
+        positions = _comparable(live, log)
+        if positions is None:
             return None
         replay.to(positions)
+        replay.carry(live)
         before, after = _hours(live), _hours(rebuilt)
     return [
         Difference(hour, before.get(hour, (0, 0))[0], after.get(hour, (0, 0))[0])
@@ -264,23 +336,12 @@ def _swap_once(connection: Connection, replay: _Replay, log: Log, same: bool) ->
             cursor.execute("LOCK TABLE view_positions IN EXCLUSIVE MODE")
         replay.to(_target(connection, log))
         if there:
-            _carry_erased(connection)
+            replay.carry(connection)
             _carry_feed(cursor, same)
             cursor.execute(_rename(LIVE, OLD))
         else:
             cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(LIVE)))
         cursor.execute(_rename(NEXT, LIVE))
-
-
-def _carry_erased(connection: Connection) -> None:
-    """What is erased stays erased, also where the log has forgotten that it was."""
-    if scalar(connection, "SELECT to_regclass('erased_events')") is None:
-        return
-    connection.cursor().execute(
-        f"INSERT INTO {NEXT}.erased_events SELECT * FROM erased_events ON CONFLICT DO NOTHING; "
-        f"DELETE FROM {NEXT}.plate_events USING {NEXT}.erased_events AS gone "
-        "WHERE plate_events.event_id = gone.event_id"
-    )
 
 
 def _carry_feed(cursor: Cursor, same: bool) -> None:
