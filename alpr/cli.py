@@ -29,6 +29,7 @@ COMMANDS = {
     "layout": ("alpr.commands.layout", "from one dedup process to many and back, with their state"),
     "dlq": ("alpr.commands.dlq", "what could not be processed: list, show, send again"),
     "log": ("alpr.commands.log", "copy a log into Kafka, once or as it grows; close one"),
+    "keys": ("alpr.commands.keys", "who may ask the API: make a key, list all, revoke one"),
     "settings": ("alpr.commands.settings", "print the settings in effect, passwords masked"),
 }
 _ROOMS = ("alpr", "api", "dataflows", "edge", "eventlog", "images", "projections", "rules")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from edge.recognise import PlateRecogniser
     from eventlog.sqlite import SqliteLog
     from images.store import ImageStore
+    from projections.access import AccessKeys
     from projections.queries import SightingQueries
     from projections.view import SightingsView
     from schemas.codec import Codec
@@ -141,6 +142,13 @@ def open_queries(database: Database) -> "SightingQueries":
     from projections.queries import SightingQueries
 
     return SightingQueries(database.url)
+
+
+def open_keys(database: Database) -> "AccessKeys":
+    """Who may ask the API."""
+    from projections.access import AccessKeys
+
+    return AccessKeys(database.url)
 
 
 def open_detector(threads: int = 2) -> "PlateDetector":

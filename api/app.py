@@ -6,16 +6,20 @@ from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from api import errors, events, models, observe, pages, parameters, reference
+from api import errors, events, login, models, observe, pages, parameters, reference
 from api.encode import Json
-from api.hosts import LocalHosts
+from api.guard import Guard, Trust
+from api.head import HeadAsGet
+from api.hosts import OwnHosts
 from api.live import LiveFeed, Pace
+from api.roles import NEEDED
 from api.shared import Shared
 from images.store import ImageStore
+from projections.access import AccessKeys
 from projections.errors import ViewError
 from projections.queries import SightingQueries
 
@@ -33,16 +37,22 @@ def create_app(
     queries: SightingQueries,
     images: ImageStore,
     *,
+    keys: AccessKeys | None = None,
+    hosts: Sequence[str] = (),
     cors_origins: Sequence[str] = (),
     pace: Pace = Pace(),  # noqa: B008 (frozen)
+    trust: Trust = Trust(),  # noqa: B008 (frozen)
 ) -> FastAPI:
-    """The application on a read model and a picture store, both of which stay the caller's.
+    """The application on a read model, a picture store and keys, which stay the caller's.
 
-    ``cors_origins`` are the origins whose pages may read the API, such as
+    Without ``keys`` everybody may ask, so it is to be served on loopback alone:
+    ``app.state.authenticated`` tells the server. ``hosts`` are names it is called by besides
+    localhost. ``cors_origins`` are the origins whose pages may read the API, such as
     ``https://gate.example``. ``app.state.feed`` is the LiveFeed, to be closed before the server
     waits for its connections to end.
     """
     feed = LiveFeed(queries, pace)
+    guard = Guard(keys, NEEDED, trust)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -55,16 +65,25 @@ def create_app(
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,  # FastAPI's own route would not pass the guard
+        dependencies=[Depends(guard)],
         lifespan=lifespan,
         responses={422: {"model": models.Problem, "description": "A parameter cannot be used"}},
     )
     app.state.feed = feed
+    app.state.authenticated = keys is not None
     rendered = pages.Pages()
     stats = Shared(queries.stats)
-    app.add_middleware(LocalHosts)
+    app.add_middleware(OwnHosts, names=hosts, numbers=keys is not None)
     metrics = observe.install(app, lambda: feed.listeners)
     if cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), allow_methods=["GET"])
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=["GET"],
+            allow_headers=["Authorization", "X-API-Key"],
+        )
+    app.add_middleware(HeadAsGet)
     errors.install(app, rendered.error)
 
     @app.get("/", response_model=None, tags=["service"])
@@ -116,6 +135,11 @@ def create_app(
     def docs() -> Response:
         return rendered.page("reference.html", endpoints=reference.endpoints(app.openapi()))
 
+    @app.get("/openapi.json", include_in_schema=False)
+    def openapi() -> Response:
+        return Json(app.openapi())
+
+    app.include_router(login.router(keys, guard, rendered))
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
     return app

@@ -2,6 +2,9 @@
 
 - ApiError: status, a short code and a sentence that names the input, the cause and the cure
   - BadInput (422): a parameter cannot be used
+  - Unauthorised (401): a key is needed; a browser is led to the login page
+  - Forbidden (403): the key is not enough, or another site's page asked
+  - TooMany (429): too many wrong keys
   - NotFound (404): nothing is there under this name
   - NotAllowed (405): the address exists, for another method
   - Unavailable (503): the views cannot be reached, or took too long
@@ -10,11 +13,12 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from api.encode import Json
 from images.store import ImageError
@@ -31,9 +35,10 @@ class ApiError(Exception):
     status = 500
     error = "internal_error"
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.headers = dict(headers or {})
 
 
 class BadInput(ApiError):
@@ -41,6 +46,34 @@ class BadInput(ApiError):
 
     status = 422
     error = "invalid_input"
+
+
+class Unauthorised(ApiError):
+    """A key is needed, or the one that was given is not accepted.
+
+    ``reason`` is RFC 6750's code for a key that was given, such as ``invalid_token``.
+    """
+
+    status = 401
+    error = "unauthorized"
+
+    def __init__(self, detail: str, reason: str = "") -> None:
+        told = f', error="{reason}"' if reason else ""
+        super().__init__(detail, {"www-authenticate": f'Bearer realm="alpr"{told}'})
+
+
+class Forbidden(ApiError):
+    """The one who asks is known, and may not."""
+
+    status = 403
+    error = "forbidden"
+
+
+class TooMany(ApiError):
+    """Too many wrong keys came from one address."""
+
+    status = 429
+    error = "too_many_attempts"
 
 
 class NotFound(ApiError):
@@ -74,9 +107,13 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
 
     def answer(request: Request, error: ApiError) -> Response:
         if wants_page(request):
-            return error_page(request, error)
+            if isinstance(error, Unauthorised) and request.method == "GET":
+                return _to_login(request)
+            page = error_page(request, error)
+            page.headers.update(error.headers)
+            return page
         body = {"error": error.error, "detail": error.detail}
-        return Json(body, status_code=error.status)
+        return Json(body, status_code=error.status, headers=error.headers)
 
     def register(kind: type[Exception], translate: Callable[[Request, Any], ApiError]) -> None:
         async def handler(request: Request, error: Exception) -> Response:
@@ -90,6 +127,13 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
     register(ImageError, lambda _, error: NotFound(str(error)))
     register(ViewError, _of_view)
     register(Exception, _of_bug)
+
+
+def _to_login(request: Request) -> Response:
+    """Where a browser may give a key, to come back afterwards."""
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    address = "/login" if wanted == "/" else f"/login?{urlencode({'next': wanted})}"
+    return RedirectResponse(address, 303, {"cache-control": "no-store", "vary": "accept"})
 
 
 _SHOWN = 80  # characters of a value that are told
@@ -121,7 +165,9 @@ def _of_validation(errors: Sequence[Mapping[str, Any]]) -> BadInput:
 
 def _of_routing(request: Request, error: HTTPException) -> ApiError:
     if error.status_code == 405:
-        return NotAllowed(f"{request.method} {request.url.path} is not possible: use GET")
+        allowed = (error.headers or {}).get("Allow", "GET")
+        told = f"{request.method} {request.url.path} is not possible: use {allowed}"
+        return NotAllowed(told, {"allow": allowed})
     if error.status_code == 404:
         return NotFound(
             f"there is nothing at {request.url.path}: GET / lists the endpoints, /docs shows them"

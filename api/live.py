@@ -194,7 +194,10 @@ def _reset(cursor: int) -> bytes:
 
 
 class EventStream(Response):
-    """An answer without end that stops when its client goes, or takes nothing for ``stall`` s."""
+    """An answer without end that stops when its client goes, or takes nothing for ``stall`` s.
+
+    Also when ``until`` of the request's state returns: its listener may no longer listen.
+    """
 
     media_type = "text/event-stream"
 
@@ -212,13 +215,19 @@ class EventStream(Response):
         """Send until either side ends."""
         sending = asyncio.create_task(self._send(send))
         leaving = asyncio.create_task(_gone(receive))
+        until = scope.get("state", {}).get("until")
+        ends = [sending, leaving] + ([asyncio.create_task(until())] if until else [])
         try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            over = ends[2:] and ends[2].done()
         finally:
-            sending.cancel()
-            leaving.cancel()
-            results = await asyncio.gather(sending, leaving, return_exceptions=True)
+            for task in ends:
+                task.cancel()
+            results = await asyncio.gather(*ends, return_exceptions=True)
             await self._events.aclose()
+        if over:
+            await self._part(send, b"", more=False)
+            return
         if isinstance(results[0], TimeoutError):
             _log.info("a listener took nothing for %g s and was let go", self._stall)
         elif isinstance(results[0], Exception):
@@ -233,9 +242,9 @@ class EventStream(Response):
             await self._part(send, events)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _part(self, send: Send, body: bytes) -> None:
+    async def _part(self, send: Send, body: bytes, more: bool = True) -> None:
         async with asyncio.timeout(self._stall):
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+            await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
 async def _gone(receive: Receive) -> None:

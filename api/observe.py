@@ -81,6 +81,8 @@ class Observed:
                 headers["x-content-type-options"] = "nosniff"
                 headers["x-frame-options"] = "DENY"
                 headers["referrer-policy"] = "same-origin"
+                headers["cross-origin-resource-policy"] = "same-origin"
+                headers.setdefault("cache-control", "no-store")
                 headers["content-security-policy"] = _POLICY
             await send(message)
 

@@ -17,6 +17,7 @@ from api import parameters, view
 from api.encode import dumps
 from api.errors import ApiError, NotFound
 from api.events import find, follow
+from api.guard import visitor
 from api.live import LiveFeed, event
 from images.store import ImageError, ImageStore
 from projections.queries import Row, Search, SightingQueries
@@ -27,7 +28,15 @@ _MAX_PAGE = 1000
 _CAMERAS_SHOWN = 30
 _NEIGHBOURS = 4
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-_HEADINGS = {404: "Nothing here", 422: "That cannot be asked", 503: "The database is away"}
+_HEADINGS = {
+    403: "Not for this key",
+    404: "Nothing here",
+    422: "That cannot be asked",
+    503: "The database is away",
+}
+
+# Asked for again each time, and never kept by what stands between.
+_KEPT = {"cache-control": "private, no-cache", "vary": "accept"}
 
 Page = Annotated[int, Query(ge=1, le=_MAX_PAGE)]
 
@@ -48,12 +57,12 @@ class Pages:
             lstrip_blocks=True,
             undefined=StrictUndefined,
         )
-        self._environment.globals.update(build=digest.hexdigest()[:12], q=None)
+        self._environment.globals.update(build=digest.hexdigest()[:12], q=None, visitor=visitor)
 
     def page(self, name: str, *, code: int = 200, **values: Any) -> Response:
         """A whole page; never kept by the browser beyond asking again."""
         html = self._environment.get_template(name).render(values)
-        return HTMLResponse(html, code, {"cache-control": "no-cache", "vary": "accept"})
+        return HTMLResponse(html, code, _KEPT)
 
     def fragment(self, name: str, **values: Any) -> str:
         """A piece of a page."""

@@ -1,10 +1,10 @@
-"""Serving an application over HTTP, on this machine alone."""
+"""Serving an application over HTTP: beyond this machine only if it asks for keys."""
 
 import errno
 import ipaddress
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import uvicorn
@@ -19,11 +19,23 @@ class ServeError(Exception):
 
 
 class Server(uvicorn.Server):
-    """Ends the live streams before it waits for connections, which they would hold open."""
+    """Ends the live streams before it waits for connections, which they would hold open.
 
-    def __init__(self, app: FastAPI) -> None:
+    ``proxies`` are the addresses whose X-Forwarded-For and -Proto are believed; nobody's unless
+    named, whatever the environment tells uvicorn.
+    """
+
+    def __init__(self, app: FastAPI, proxies: Sequence[str] = ()) -> None:
         super().__init__(
-            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE)
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,  # it would show what was searched for
+                server_header=False,
+                proxy_headers=bool(proxies),
+                forwarded_allow_ips=list(proxies),
+                timeout_graceful_shutdown=_GRACE,
+            )
         )
         self._streams = app.state.feed
 
@@ -33,15 +45,17 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(
+    app: FastAPI, host: str = "127.0.0.1", port: int = 8000, proxies: Sequence[str] = ()
+) -> None:
     """Serve until SIGINT or SIGTERM, then return, so that the caller can put away what it opened.
 
-    Raises ServeError before anything listens.
-    Only loopback addresses are taken: there is no authentication yet.
+    Raises ServeError before anything listens. An application that asks for no key is served on
+    loopback alone.
     """
-    address = _loopback(host)
+    address = _address(host, beyond=app.state.authenticated)
     with closing(_listen(address, port)) as listener, _returning_on_signals():
-        Server(app).run(sockets=[listener])
+        Server(app, proxies).run(sockets=[listener])
 
 
 @contextmanager
@@ -57,19 +71,20 @@ def _returning_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _loopback(host: str) -> str:
+def _address(host: str, beyond: bool) -> str:
     if host == "localhost":
         return "127.0.0.1"
     try:
-        if ipaddress.ip_address(host).is_loopback:
-            return host
+        if beyond or ipaddress.ip_address(host).is_loopback:
+            return str(ipaddress.ip_address(host))
     except ValueError:
         raise ServeError(
-            f"{host!r} is no address of this machine: give 127.0.0.1, ::1 or localhost"
+            f"{host!r} is no address of this machine: give one such as 127.0.0.1, 0.0.0.0 or "
+            "localhost"
         ) from None
     raise ServeError(
-        f"{host} is reachable from other machines, and there is no authentication yet: give "
-        "127.0.0.1 and put a proxy that authenticates before it"
+        f"{host} is reachable from other machines, and this application asks for no key: give "
+        "127.0.0.1, or serve one made with keys"
     )
 
 

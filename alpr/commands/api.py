@@ -1,20 +1,37 @@
 """``alpr api``: the query API and its pages over HTTP."""
 
 import argparse
+import logging
 import signal
 import sys
+import threading
+from ipaddress import ip_address
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from alpr.errors import Busy
 from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
-from alpr.wiring import open_database, open_images, open_queries
+from alpr.wiring import open_database, open_images, open_keys, open_queries
+
+if TYPE_CHECKING:
+    from projections.access import AccessKeys
+
+_log = logging.getLogger(__name__)
+_AGAIN_S = 5  # until a database that was away is asked again for the first link
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Where to listen."""
-    parser.add_argument("--host", help="address, loopback alone (ALPR_API_HOST)")
+    parser.add_argument("--host", help="address; beyond loopback keys are asked (ALPR_API_HOST)")
     parser.add_argument("--port", type=int, help="port (ALPR_API_PORT)")
+    parser.add_argument(
+        "--proxy",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="a proxy before it whose X-Forwarded-For and -Proto are believed; may be repeated",
+    )
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -27,18 +44,65 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     # database.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
-    host = arguments.host or settings.api_host
+    if arguments.host:
+        settings = settings.changed(api_host=arguments.host)
+    host = settings.api_host
     port = settings.api_port if arguments.port is None else arguments.port
     database = open_database(settings)
+    ended = threading.Event()
     try:
         queries = open_queries(database)
-        serve(create_app(queries, open_images(settings)), host, port)
+        keys = open_keys(database) if settings.authenticated else None
+        app = create_app(queries, open_images(settings), keys=keys, hosts=settings.api_hosts)
+        if keys is not None:
+            address = f"http://{_named(host, settings.api_hosts)}:{port}"
+            threading.Thread(
+                target=_tell_first_link, args=(keys, address, ended), name="link", daemon=True
+            ).start()
+        serve(app, host, port, arguments.proxy)
         queries.close()
+        if keys is not None:
+            keys.close()
     except ServeError as error:
         raise Busy(str(error)) from error
     finally:
+        ended.set()
         database.stop()
     return 0
+
+
+def _tell_first_link(keys: "AccessKeys", address: str, ended: threading.Event) -> None:
+    """Print how to become the administrator, as long as there never was one."""
+    from projections.errors import ViewError
+
+    while not ended.is_set():
+        try:
+            token = keys.first_link()
+        except ViewError as error:
+            _log.warning("no key can be checked, so nobody gets in: %s", error)
+            ended.wait(_AGAIN_S)
+            continue
+        if token is not None:
+            print(
+                "There is no administrator yet. This link makes the first one's key, once, "
+                f"within 24 hours: {address}/login#token={token}",
+                file=sys.stderr,
+                flush=True,
+            )
+        return
+
+
+def _named(host: str, names: tuple[str, ...]) -> str:
+    """What to call this server in a link."""
+    if names:
+        return names[0]
+    try:
+        number = ip_address(host)
+    except ValueError:
+        return host
+    if number.is_unspecified:
+        return "localhost"
+    return f"[{number}]" if number.version == 6 else str(number)
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

@@ -36,6 +36,17 @@ function mendPictures(root) {
 }
 mendPictures(document);
 
+// The first admin's link: what follows # never reaches a server's log or another site. It is sent
+// when the button is pressed, so that a browser that only looks ahead does not use it up.
+const key = document.getElementById("key");
+if (key && location.hash.startsWith("#token=")) {
+  key.value = decodeURIComponent(location.hash.slice("#token=".length));
+  history.replaceState(null, "", location.pathname + location.search);
+  document.querySelector("label[for=key]").textContent = "One-time link";
+  document.getElementById("told").textContent =
+    "This link makes the first administrator's key. It works once.";
+}
+
 const wall = document.getElementById("wall");
 if (wall) live(wall);
 
@@ -135,8 +146,16 @@ function live(wall) {
     source.onerror = () => {
       show("lost", "Connection lost");
       // The browser tries again by itself unless the answer was an error.
-      if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+      if (source.readyState === EventSource.CLOSED) setTimeout(again, 3000);
     };
+  }
+  // A session that is over leads to the login page, and from there back here.
+  async function again() {
+    try {
+      const answer = await fetch("/stats", { headers: { accept: "application/json" } });
+      if (answer.status === 401) { location.reload(); return; }
+    } catch { /* not back yet */ }
+    connect();
   }
   connect();
   window.addEventListener("pagehide", () => source.close());

@@ -77,7 +77,7 @@ def test_a_port_in_use_is_named_with_the_cure(queries: SightingQueries, world: W
 def test_nothing_beyond_this_machine_is_listened_on(
     queries: SightingQueries, world: World, host: str
 ):
-    with pytest.raises(ServeError, match="no authentication yet: give 127"):
+    with pytest.raises(ServeError, match="asks for no key: give 127"):
         serve(create_app(queries, world.pictures), host=host)
 
 
