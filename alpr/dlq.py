@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from alpr.errors import AlprError
 from dataflows.dead_letters import CUT, NOTE, REDRIVEN, Place, note, place
-from eventlog.log import Append, Entry, Log, OffsetGone
+from eventlog.log import Append, Entry, Log
+from eventlog.span import span
 from schemas.codec import Codec, DecodeError
 from schemas.records import DeadLetter
 from schemas.topics import DLQ, TOPICS
 
-BATCH = 500
 CHUNK = 100
 """Records sent again at once, and noted before and after."""
 ONCE = 1
@@ -126,7 +126,7 @@ class DeadLetters:
         """
         if dead.whole is None:
             return Append(dead.letter["key"], dead.letter["value"], dead.letter["headers"])
-        for entry in entries(self._log, *dead.place, dead.place.offset + 1):
+        for entry in span(self._log, *dead.place, dead.place.offset + 1):
             if sha256(entry.value or b"").hexdigest() == dead.whole[1]:
                 return Append(entry.key, entry.value, entry.headers)
         raise DlqError(
@@ -183,7 +183,7 @@ class DeadLetters:
         return notes
 
     def _entries(self, partition: int) -> Iterator[Entry]:
-        return entries(self._log, DLQ.name, partition, 0, self._log.end(DLQ.name, partition))
+        return span(self._log, DLQ.name, partition, 0, self._log.end(DLQ.name, partition))
 
 
 @dataclass(slots=True)
@@ -278,7 +278,7 @@ class Redrive:
             return letters
         first = min(dead.started.offset for dead in begun.values() if dead.started is not None)
         sent: dict[Place, Place] = {}
-        for entry in entries(self._log, topic, partition, first, self._log.end(topic, partition)):
+        for entry in span(self._log, topic, partition, first, self._log.end(topic, partition)):
             dead = begun.get(entry.headers.get(REDRIVEN, b""))
             if dead is not None:
                 sent[dead.place] = Place(topic, partition, entry.offset)
@@ -311,24 +311,6 @@ class Redrive:
         if letters:
             notes = [note(self._codec, dead.letter, word, where[dead.place]) for dead in letters]
             self._log.append(DLQ.name, letters[0].place.partition, notes)
-
-
-def entries(log: Log, topic: str, partition: int, start: int, end: int) -> Iterator[Entry]:
-    """The records from offset ``start`` (or the lowest there is) up to before ``end``."""
-    offset = max(start, log.lowest(topic, partition))
-    while offset < end:
-        try:
-            batch = log.read(topic, partition, offset, BATCH)
-        except OffsetGone as gone:
-            offset = gone.lowest
-            continue
-        if not batch:
-            return
-        for entry in batch:
-            if entry.offset >= end:
-                return
-            yield entry
-        offset = batch[-1].offset + 1
 
 
 def _newest_first(dead: Dead) -> tuple[int, str, int, int]:

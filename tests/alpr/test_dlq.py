@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from alpr.cli import main
-from alpr.dlq import BATCH, DeadLetters, DlqError, Redrive, Wanted
+from alpr.dlq import DeadLetters, DlqError, Redrive, Wanted
 from alpr.settings import Settings, load
 from alpr.wiring import open_codec, open_log
 from dataflows.dead_letters import Place, dead_letter
 from dataflows.dedup import Dedup
 from eventlog.log import Append, Log, LogUnavailable
+from eventlog.span import BATCH
 from rules.grammar import grammar
 from rules.settings import DedupSettings
 from schemas.codec import Codec

@@ -1,0 +1,65 @@
+"""A stretch of a log read to its end, for commands; flows read on and on by themselves."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from eventlog.log import Entry, Log, OffsetGone
+
+BATCH = 500
+PATIENCE_S = 3.0
+"""How long records below the end may be on their way before they are taken for a gap there."""
+PAUSE_S = 0.01
+
+
+def span(
+    log: Log,
+    topic: str,
+    partition: int,
+    start: int,
+    end: int,
+    *,
+    patience_s: float = PATIENCE_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Entry]:
+    """The records from offset ``start``, or the lowest that is left, up to before ``end``.
+
+    A read may give nothing while there is more: it is asked again, until nothing has come for
+    ``patience_s`` seconds and the log itself answers. Raises LogUnavailable where it does not.
+    """
+    offset = max(start, log.lowest(topic, partition))
+    waited = 0.0
+    while offset < end:
+        try:
+            batch = log.read(topic, partition, offset, BATCH)
+        except OffsetGone as gone:
+            offset = gone.lowest
+            continue
+        if not batch:
+            if waited >= patience_s:
+                log.end(topic, partition)
+                return  # what is left below the end was compacted, or are a transaction's marks
+            sleep(PAUSE_S)
+            waited += PAUSE_S
+            continue
+        waited = 0.0
+        for entry in batch:
+            if entry.offset >= end:
+                return
+            yield entry
+        offset = batch[-1].offset + 1
+
+
+def first_since(log: Log, topic: str, partition: int, at: int) -> int:
+    """Offset of the first record with ``appended_at`` of at least ``at``; the end if there is none.
+
+    By halves: where copies have brought older times in between, it may be one of several.
+    """
+    low, high = log.lowest(topic, partition), log.end(topic, partition)
+    while low < high:
+        middle = (low + high) // 2
+        entry = next(span(log, topic, partition, middle, high), None)
+        if entry is None or entry.appended_at >= at:
+            high = middle
+        else:
+            low = entry.offset + 1
+    return low
