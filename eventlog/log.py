@@ -1,8 +1,12 @@
 """The log as every room sees it: append, read from an offset, wait, trim.
 
-Errors: LogError is the base; LogFull (no space left: nothing was appended, try again once there
-is), LogCorrupt (the stored bytes are damaged), LogMismatch (another version, another number of
-partitions, or another log than expected), OffsetGone (retention dropped what was asked for).
+- LogError: the base
+  - LogFull: no space left: nothing was appended, try again once there is
+  - LogUnavailable: the server is away or refuses us: try again later
+  - RecordTooLarge: a record is larger than its topic takes; nothing of its batch was appended
+  - LogCorrupt: the stored bytes are damaged
+  - LogMismatch: another log, another version or another number of partitions than expected
+  - OffsetGone: retention dropped what was asked for
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +22,17 @@ class LogFull(LogError):
     """No space is left; nothing of the batch was appended."""
 
 
+class LogUnavailable(LogError):
+    """The log's server is away or refuses us; the message names it, the cause and the cure.
+
+    What was being appended may be there or not: append it again, as readers tell repeats by ids.
+    """
+
+
+class RecordTooLarge(LogError):
+    """A record is larger than its topic takes; nothing of its batch was appended."""
+
+
 class LogCorrupt(LogError):
     """The stored log is damaged; the message names the file."""
 
@@ -31,7 +46,8 @@ class OffsetGone(LogError):
 
     def __init__(self, topic: str, partition: int, offset: int, lowest: int) -> None:
         super().__init__(
-            f"{topic}, partition {partition}: offset {offset} is gone, the log begins at {lowest}"
+            f"{topic}, partition {partition}: offset {offset} is gone, the log begins at {lowest};"
+            " rebuild what reads it with `alpr replay`, or begin anew with an empty recovery folder"
         )
         self.lowest = lowest
 
@@ -79,10 +95,23 @@ class Log(Protocol):
         ...
 
     def append(self, topic: str, partition: int, records: Sequence[Append]) -> Sequence[int]:
-        """Append records in order, all or none; their offsets. Raises LogFull.
+        """Append records in order, all or none; their offsets.
 
-        A compacted topic takes no record without a key.
+        A compacted topic takes no record without a key. Raises LogFull, RecordTooLarge,
+        LogUnavailable.
         """
+        ...
+
+    def send(self, topic: str, partition: int, records: Sequence[Append]) -> None:
+        """Append as ``append`` does, but perhaps return before the records are durable.
+
+        Holds a bounded number of records back and waits for room beyond it. What went wrong
+        may be raised by a later ``send`` or by ``flush``.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Return when all that was sent is durable; raise if any of it is not."""
         ...
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Entry]:
@@ -114,6 +143,17 @@ class Log(Protocol):
         topic, only those are dropped that a later record of the same key supersedes, and
         tombstones.
         """
+        ...
+
+    def mark(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        """Note how far a group of readers is, next offset by partition, for tools to show its lag.
+
+        To be looked at, never to be resumed from: it may come late or not at all.
+        """
+        ...
+
+    def marks(self, group: str, topic: str) -> dict[int, int]:
+        """What was last noted of a group, by partition; empty if nothing was."""
         ...
 
     def close(self) -> None:

@@ -20,6 +20,13 @@ TRIM_PAUSE_S = 0.01  # between two of them, so that writers get their turn
 _SHIFT = 48
 
 _LOG = "CREATE TABLE topic (name TEXT PRIMARY KEY);"
+# Made when the first mark is: logs of earlier versions have none.
+_MARKS = """
+CREATE TABLE IF NOT EXISTS mark (
+    groups TEXT, topic TEXT, partition INTEGER, position INTEGER NOT NULL,
+    PRIMARY KEY (groups, topic, partition)
+) WITHOUT ROWID
+"""
 _TOPIC = """
 CREATE TABLE partition (
     id INTEGER PRIMARY KEY, lowest INTEGER NOT NULL, next INTEGER NOT NULL,
@@ -127,6 +134,13 @@ class SqliteLog:
                 )
         return offsets
 
+    def send(self, topic: str, partition: int, records: Sequence[Append]) -> None:
+        """Append records; they are durable at once. Raises LogFull."""
+        self.append(topic, partition, records)
+
+    def flush(self) -> None:
+        """Nothing is pending: a ``send`` that returned is durable."""
+
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Entry]:
         """At most ``limit`` records from ``offset`` on, in order; never waits.
 
@@ -192,6 +206,30 @@ class SqliteLog:
                 dropped += count
                 time.sleep(TRIM_PAUSE_S)
         return dropped
+
+    def mark(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        """Note how far a group of readers is, next offset by partition."""
+        for partition in positions:
+            self._check(topic, partition)
+        with self._file.writing() as db:
+            db.execute(_MARKS)
+            db.executemany(
+                "INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?)",
+                [(group, topic, partition, at) for partition, at in positions.items()],
+            )
+
+    def marks(self, group: str, topic: str) -> dict[int, int]:
+        """What was last noted of a group, by partition."""
+        self.partitions(topic)
+        with self._file.reading() as db:
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'mark'").fetchone():
+                return {}
+            return dict(
+                db.execute(
+                    "SELECT partition, position FROM mark WHERE groups = ? AND topic = ?",
+                    (group, topic),
+                ).fetchall()
+            )
 
     def close(self) -> None:
         """Release files and connections; the log is not to be used any more."""

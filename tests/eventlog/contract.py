@@ -231,6 +231,66 @@ class LogContract(ABC):
             log.append(COMPACTED, 0, [Append(b"key", b"a"), Append(None, b"b")])
         assert read_all(log, COMPACTED, 0) == []
 
+    # Sent ahead
+
+    def test_what_was_sent_is_there_in_order_once_flush_returned(self, log: Log) -> None:
+        log.send(RAW_TOPIC, 0, values("a", "b"))
+        log.send(RAW_TOPIC, 1, values("other"))
+        log.send(RAW_TOPIC, 0, values("c"))
+        log.flush()
+        assert texts(read_all(log, RAW_TOPIC, 0)) == ["a", "b", "c"]
+        assert texts(read_all(log, RAW_TOPIC, 1)) == ["other"]
+
+    def test_what_is_sent_and_appended_stays_in_order(self, log: Log) -> None:
+        for number in range(20):
+            if number % 3:
+                log.send(RAW_TOPIC, 0, values(str(number)))
+            else:
+                log.append(RAW_TOPIC, 0, values(str(number)))
+        log.flush()
+        assert texts(read_all(log, RAW_TOPIC, 0)) == [str(number) for number in range(20)]
+
+    def test_sending_refuses_what_appending_refuses(self, log: Log) -> None:
+        for call in (
+            lambda: log.send("no.such", 0, values("a")),
+            lambda: log.send(RAW_TOPIC, log.partitions(RAW_TOPIC), values("a")),
+            lambda: log.send(COMPACTED, 0, [Append(b"key", b"a"), Append(None, b"b")]),
+        ):
+            with pytest.raises(LogError):
+                call()
+        log.flush()
+        assert read_all(log, COMPACTED, 0) == []
+
+    def test_a_flush_with_nothing_sent_returns(self, log: Log) -> None:
+        log.flush()
+        log.send(RAW_TOPIC, 0, [])
+        log.flush()
+        assert read_all(log, RAW_TOPIC, 0) == []
+
+    # Marks
+
+    def test_a_groups_marks_are_kept_by_topic_and_partition(self, log: Log, opener: Opener) -> None:
+        log.append(RAW_TOPIC, 0, values("a", "b", "c"))
+        assert log.marks("one", RAW_TOPIC) == {}
+        log.mark("one", RAW_TOPIC, {0: 1, 1: 0})
+        _eventually(lambda: log.marks("one", RAW_TOPIC) == {0: 1, 1: 0})
+        log.mark("one", RAW_TOPIC, {0: 3})
+        log.mark("two", COMPACTED, {0: 0})
+        again = opener()
+        _eventually(lambda: again.marks("one", RAW_TOPIC) == {0: 3, 1: 0})
+        _eventually(lambda: again.marks("two", COMPACTED) == {0: 0})
+        assert again.marks("two", RAW_TOPIC) == {}
+        again.close()
+
+    def test_marks_of_an_unknown_topic_or_partition_are_refused(self, log: Log) -> None:
+        for call in (
+            lambda: log.mark("one", "no.such", {0: 1}),
+            lambda: log.mark("one", RAW_TOPIC, {99: 1}),
+            lambda: log.marks("one", "no.such"),
+        ):
+            with pytest.raises(LogError):
+                call()
+
     # What stays
 
     def test_uuid_and_records_outlive_their_process(self, opener: Opener) -> None:
@@ -388,6 +448,14 @@ class LogContract(ABC):
             assert found == [str(number) for number in range(len(found))]
             assert acknowledged < len(found) <= acknowledged + 3
             first = len(found)
+
+
+def _eventually(true: Callable[[], bool]) -> None:
+    """Marks may come late."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert true()
 
 
 def _assert_each_once_in_order(
