@@ -171,8 +171,8 @@ class Kafka(Server):
         client: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(folder)
-        self.port, self._controller = free_port(), free_port()
-        self._properties = dict(properties or {})
+        self.port, self.controller_port = free_port(), free_port()
+        self.properties = dict(properties or {})
         self.client = dict(client or {})
 
     @property
@@ -200,8 +200,8 @@ class Kafka(Server):
         given = {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller}",
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(data),
@@ -215,7 +215,7 @@ class Kafka(Server):
             "share.coordinator.state.topic.num.partitions": "1",
             "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false",
-        } | self._properties
+        } | self.properties
         file.write_text("".join(f"{name}={value}\n" for name, value in given.items()))
         if not data.exists():
             cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode()

@@ -1,0 +1,106 @@
+"""The accounts after the chaos: from the logs by id, and between the views."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from alpr.wiring import open_codec, open_log
+from benchmarks.chaos_stack import Stack
+from eventlog.log import Entry, Log
+from projections.compare import by_hour, contents, differences
+from projections.search_contents import search_contents
+from rules.accounts import RawRead, account
+from schemas.codec import Codec, DecodeError
+from schemas.topics import DETECTED, DLQ, RAW, REJECTED
+
+SHOWN = 10  # of what is wrong
+
+
+def settle(stack: Stack) -> dict[str, Any]:
+    """Every count; ``closed`` says whether all is as it must be."""
+    settings = stack.settings()
+    with closing(open_log(settings)) as log:
+        codec = open_codec(settings)
+        books = _books(log, codec)
+    live, found = contents(settings.database_url), search_contents(settings.search_url)
+    here, there = by_hour(live), by_hour(found)
+    apart = differences(here, there)
+    rows = sum(hour.rows for hour in here.values())
+    documents = sum(hour.rows for hour in there.values())
+    replays = {view: _replay(stack, view) for view in ("timescale", "opensearch")}
+    for hour in apart[:SHOWN]:
+        print(f"PostgreSQL and OpenSearch differ: {hour}", file=sys.stderr)
+    identical = not apart and all(replays.values())
+    return {
+        "closed": books.pop("closed") and identical,
+        **books,
+        "rows": rows,
+        "documents": documents,
+        "hours_apart": len(apart),
+        "replays_identical": replays,
+    }
+
+
+def _books(log: Log, codec: Codec) -> dict[str, Any]:
+    raw: list[RawRead] = []
+    for entry, name, record in _decoded(log, codec, RAW.name):
+        if name in ("PlateRead", None):
+            raw.append(RawRead(entry.partition, entry.offset, record))
+    detected = [r for _, n, r in _decoded(log, codec, DETECTED.name) if n == "PlateEvent"]
+    rejected = [r for _, n, r in _decoded(log, codec, REJECTED.name) if n == "ReadRejected"]
+    letters = [r for _, n, r in _decoded(log, codec, DLQ.name) if n == "DeadLetter"]
+    books = account(raw, detected, rejected, letters)
+    for what in ("missing", "doubled"):
+        for read_id in getattr(books, what)[:SHOWN]:
+            print(f"{what}: {read_id}", file=sys.stderr)
+    if books.difference:
+        print(f"not balanced: {dict(list(books.difference.items())[:SHOWN])}", file=sys.stderr)
+    if books.open:
+        last = {event["event_id"]: event for event in detected}
+        running = [e for e in last.values() if e["status"] not in ("ended", "retracted")]
+        for event in running[:SHOWN]:
+            print(f"open: {event['camera_id']} {event['event_id']}", file=sys.stderr)
+    return {
+        "closed": books.closed,
+        "reads": books.reads,
+        "in_sightings": books.in_sightings,
+        "rejected": books.rejected,
+        "dead": books.dead,
+        "open": books.open,
+        "missing": len(books.missing),
+        "doubled": len(books.doubled),
+        "unbalanced": len(books.difference),
+        "sightings": len({event["event_id"] for event in detected}),
+        "events": len(detected),
+        "dead_letters": dict(Counter(f"{x['step']}: {x['reason']}" for x in letters)),
+    }
+
+
+def _decoded(log: Log, codec: Codec, topic: str) -> Iterator[tuple[Entry, str | None, Any]]:
+    """Every record of a topic, its name and itself; None for both where it is none."""
+    for partition in range(log.partitions(topic)):
+        at, end = log.lowest(topic, partition), log.end(topic, partition)
+        while at < end:
+            for entry in log.read(topic, partition, at, 1000):
+                at = entry.offset + 1
+                try:
+                    yield entry, *codec.decode(entry.value or b"")
+                except DecodeError:
+                    yield entry, None, None
+
+
+def _replay(stack: Stack, view: str) -> bool:
+    """Whether a rebuild of a view says that it is identical to the live one."""
+    done = subprocess.run(
+        [sys.executable, "-m", "alpr", "replay", "--view", view],
+        env=stack.environ(),
+        cwd=stack.home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(f"replay --view {view}: {done.stdout.strip()} {done.stderr.strip()}", file=sys.stderr)
+    return done.returncode == 0 and "identical" in done.stdout
