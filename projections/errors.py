@@ -3,9 +3,11 @@
 ViewError is the base:
 
 - ViewUnavailable: the database does not answer now; nothing was written, try again
+  - ViewMissing: the database answers and holds no views yet
 - QueryTimeout: a query took longer than it may
 - ViewMismatch: another log's view, a newer version's, or a server that is too old
 - PositionConflict: the view is not where its writer believed it to be
+- AccessRefused: a server does not let this program in, or is not whom it says it is
 - EmbeddedError: the PostgreSQL of the wheel cannot be made or started
 """
 
@@ -18,6 +20,10 @@ class ViewUnavailable(ViewError):
     """The database cannot be reached or broke off; the transaction did not happen."""
 
 
+class ViewMissing(ViewUnavailable):
+    """The database holds no views: its project flow makes them when it starts."""
+
+
 class QueryTimeout(ViewError):
     """A query took longer than its limit and was cancelled."""
 
@@ -28,6 +34,10 @@ class ViewMismatch(ViewError):
 
 class PositionConflict(ViewError):
     """Another writer, or a restored database, moved the position; read it again and go on there."""
+
+
+class AccessRefused(ViewError):
+    """User, password, rights or certificate are wrong: waiting does not help."""
 
 
 class EmbeddedError(ViewError):
