@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from images.store import ImageStore
     from projections.access import AccessKeys
     from projections.queries import SightingQueries
+    from projections.search_view import SearchView
     from projections.view import SightingsView
     from schemas.codec import Codec
 
@@ -149,6 +150,22 @@ def open_keys(database: Database) -> "AccessKeys":
     from projections.access import AccessKeys
 
     return AccessKeys(database.url)
+
+
+def open_search(settings: Settings, log_uuid: str) -> "SearchView":
+    """The writer of the view in OpenSearch; makes its index.
+
+    Raises projections.errors.ViewError, alpr.errors.ConfigError where ALPR_SEARCH_URL is not set.
+    """
+    from alpr.errors import ConfigError
+    from projections.search_view import SearchView
+
+    if not settings.search_url:
+        raise ConfigError(
+            "ALPR_SEARCH_URL is not set, so search stays in PostgreSQL and needs no index flow: "
+            "set it to https://USER:PASSWORD@HOST:PORT to have the view in OpenSearch"
+        )
+    return SearchView(settings.search_url, log_uuid)
 
 
 def open_detector(threads: int = 2) -> "PlateDetector":
