@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -89,6 +90,18 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def opensearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of OpenSearch: ALPR_TEST_OPENSEARCH, or one started here."""
     yield from _server(OpenSearch, "ALPR_TEST_OPENSEARCH", tmp_path_factory)
+
+
+@pytest.fixture
+def search(opensearch: str) -> str:
+    """URL of OpenSearch without any view."""
+    from projections.search_index import delete, generations
+    from projections.search_server import SearchServer
+
+    with closing(SearchServer(opensearch)) as server:
+        for generation in generations(server):
+            delete(server, generation.name)
+    return opensearch
 
 
 @pytest.fixture(scope="session")
