@@ -75,7 +75,7 @@ def create_app(
     rendered = pages.Pages()
     stats = Shared(queries.stats)
     app.add_middleware(OwnHosts, names=hosts, numbers=keys is not None)
-    metrics = observe.install(app, lambda: feed.listeners)
+    metrics = observe.install(app, lambda: feed.listeners, images.origin)
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,

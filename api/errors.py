@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from api.encode import Json
-from images.store import ImageError
+from images.store import ImageError, NoPicture
 from projections.errors import QueryTimeout, ViewError
 
 _log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
     register(ApiError, lambda _, error: error)
     register(RequestValidationError, lambda _, error: _of_validation(error.errors()))
     register(HTTPException, _of_routing)
-    register(ImageError, lambda _, error: NotFound(str(error)))
+    register(ImageError, _of_pictures)
     register(ViewError, _of_view)
     register(Exception, _of_bug)
 
@@ -184,6 +184,15 @@ def _of_view(_: Request, error: ViewError) -> Unavailable:
     return Unavailable(
         "the database cannot be reached: try again in a moment; /health tells when it is back"
     )
+
+
+def _of_pictures(request: Request, error: ImageError) -> ApiError:
+    if isinstance(error, NoPicture):
+        return NotFound(
+            f"there is no picture {request.url.path}: it was never kept, or its time is over"
+        )
+    _log.warning("a picture cannot be read: %s", error)  # not told: it names the server
+    return Unavailable("the pictures cannot be reached: try again in a moment")
 
 
 def _of_bug(_request: Request, _error: Exception) -> ApiError:

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 # Seconds. From a cached row to the seeds' slowest promise (100 ms), then to what people notice.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
-# Everything is served from here: no script, style or picture of elsewhere, and none inline.
+# Everything is served from here: no script or style of elsewhere, and none inline. Pictures may
+# come from their own store, which a browser asks of where a redirect leads to, too.
 _POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "object-src 'none'"
@@ -60,9 +61,10 @@ class Observed:
 
     _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics, pictures: str = "") -> None:
         self._app = app
         self._metrics = metrics
+        self._policy = f"{_POLICY}; img-src 'self' {pictures}" if pictures else _POLICY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; unhandled failures are counted as 500."""
@@ -83,7 +85,7 @@ class Observed:
                 headers["referrer-policy"] = "same-origin"
                 headers["cross-origin-resource-policy"] = "same-origin"
                 headers.setdefault("cache-control", "no-store")
-                headers["content-security-policy"] = _POLICY
+                headers["content-security-policy"] = self._policy
             await send(message)
 
         try:
@@ -100,8 +102,11 @@ def _template(scope: Scope) -> str:
     return getattr(route, "path_format", None) or "unmatched"
 
 
-def install(app: FastAPI, listeners: Callable[[], int]) -> HttpMetrics:
-    """Observe every request of an application; ``listeners`` counts its open streams."""
+def install(app: FastAPI, listeners: Callable[[], int], pictures: str = "") -> HttpMetrics:
+    """Observe every request of an application; ``listeners`` counts its open streams.
+
+    ``pictures`` is another origin that pages may show pictures from, '' for none.
+    """
     metrics = HttpMetrics(listeners)
-    app.add_middleware(Observed, metrics=metrics)
+    app.add_middleware(Observed, metrics=metrics, pictures=pictures)
     return metrics

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Header, Query, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image, UnidentifiedImageError
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api import parameters, view
 from api.encode import dumps
@@ -19,7 +19,7 @@ from api.errors import ApiError, NotFound
 from api.events import find, follow
 from api.guard import visitor
 from api.live import LiveFeed, event
-from images.store import ImageError, ImageStore
+from images.store import ImageError, ImageStore, NoPicture
 from projections.queries import Row, Search, SightingQueries
 from rules.text import normalise
 
@@ -32,7 +32,7 @@ _HEADINGS = {
     403: "Not for this key",
     404: "Nothing here",
     422: "That cannot be asked",
-    503: "The database is away",
+    503: "Away for the moment",
 }
 
 # Asked for again each time, and never kept by what stands between.
@@ -151,12 +151,11 @@ def router(queries: SightingQueries, images: ImageStore, feed: LiveFeed, pages: 
 
     @routes.get("/images/{path:path}")
     def picture(path: str) -> Response:
-        try:
-            jpeg = images.get("images/" + path)
-        except ImageError as error:
-            raise NotFound(
-                f"there is no picture {path}: it was never kept, or its time is over"
-            ) from error
+        url = "images/" + path
+        if link := images.link(url):
+            # Kept for less long than the link is good for, so that none leads to a refusal.
+            return RedirectResponse(link, 307, {"cache-control": "private, max-age=240"})
+        jpeg = images.get(url)
         # A picture never changes under its name; it may be forgotten, so not for ever.
         kept = {"cache-control": "private, max-age=86400"}
         return Response(jpeg, media_type="image/jpeg", headers=kept)
@@ -243,8 +242,10 @@ def _frame(images: ImageStore, row: Row) -> tuple[view.Frame | None, str]:
     try:
         with Image.open(BytesIO(images.get(address))) as picture:
             width, height = picture.size
-    except ImageError:
+    except NoPicture:
         return None, "The picture of the frame is no longer kept."
+    except ImageError:
+        return None, "The picture of the frame cannot be reached at the moment."
     except UnidentifiedImageError:
         return None, "The picture of the frame is damaged."
     return view.Frame(view.picture(address), width, height, row["box"]), ""

@@ -105,7 +105,7 @@ class AccessKeys:
 
     def __init__(self, url: str, schema: str = SCHEMA) -> None:
         self._url = url
-        self._schema = schema
+        self.schema = schema
         self._turn = threading.Lock()
         self._connection: Connection | None = None
         self._migrated = False
@@ -245,7 +245,7 @@ class AccessKeys:
                 connection = self._connected()
                 with connection, connection.cursor() as cursor:
                     if not self._migrated:
-                        _migrate(cursor, self._schema)
+                        _migrate(cursor, self.schema)
                     yield cursor
                 self._migrated = True
         except BaseException:
@@ -260,7 +260,7 @@ class AccessKeys:
                 self._connection.close()
             self._connection = None
             self._migrated = False
-            self._connection = connect(self._url, self._schema, _TIMEOUT_MS)
+            self._connection = connect(self._url, self.schema, _TIMEOUT_MS)
         assert self._connection is not None
         return self._connection
 

@@ -1,19 +1,30 @@
 """A real server on a real database, one of each for a module."""
 
+import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from api.app import create_app
 from api.live import Pace
 from api.serve import Server
 from images.store import ImageStore
+from projections.access import AccessKeys
 from projections.queries import SightingQueries
 from tests.api.world import World
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +63,31 @@ def browser_like(address: str) -> Iterator[httpx.Client]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def keys(postgres_url: str) -> Iterator[AccessKeys]:
+    """The keys of the module's database."""
+    made = AccessKeys(postgres_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        told = f"no {CHROMIUM}: install Debian's chromium to try the pages in a browser"
+        if os.environ.get("CI") == "true":
+            pytest.fail(told)
+        pytest.skip(told)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
 @contextmanager
-def served(
-    queries: SightingQueries, pictures: ImageStore, cors_origins: Sequence[str] = ()
-) -> Iterator[str]:
-    """An API in a thread, on a port that the system chooses."""
-    pace = Pace(poll=0.05)
-    app = create_app(queries, pictures, cors_origins=cors_origins, pace=pace)
+def served(queries: SightingQueries, pictures: ImageStore, **options: Any) -> Iterator[str]:
+    """An API in a thread, on a port that the system chooses; ``options`` are create_app's."""
+    app = create_app(queries, pictures, pace=Pace(poll=0.05), **options)
     server = Server(app)
     server.config.port = 0
     thread = threading.Thread(target=server.run)

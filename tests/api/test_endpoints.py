@@ -245,7 +245,7 @@ def test_without_a_database_health_is_503_and_no_answer_names_the_server(world: 
             assert "127.0.0.1" not in answer.text
         page = client.get("/", headers={"accept": "text/html"})
         assert page.status_code == 503
-        assert "The database is away" in page.text
+        assert "Away for the moment" in page.text
 
 
 def test_a_bug_is_told_without_its_details(world: World, caplog: pytest.LogCaptureFixture):

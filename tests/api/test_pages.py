@@ -1,14 +1,13 @@
 """The pages as people's browsers get them, without and within a real browser."""
 
 import html
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from api.view import card, duration, percent
 from images.store import FolderStore
@@ -26,12 +25,6 @@ from tests.api.world import (
     World,
 )
 from tests.projections.sightings import event_id, sighting
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 
 
 def test_a_browser_gets_the_page_where_a_program_gets_json(
@@ -145,19 +138,6 @@ def test_times_are_those_of_the_camera_and_of_utc_where_its_zone_is_unknown(
     assert card(row).seen.exact == "15 Jun 2025, 11:06:40"
     assert card({**row, "timezone": "Mars/Base"}).seen.exact == "15 Jun 2025, 15:06:40"
     assert card({**row, "timezone": "../../etc/passwd"}).seen.zone == "UTC"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        told = f"no {CHROMIUM}: install Debian's chromium to try the pages in a browser"
-        if os.environ.get("CI") == "true":
-            pytest.fail(told)
-        pytest.skip(told)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Tab:
