@@ -2,11 +2,15 @@
 
 ``python -m bytewax.run dataflows.project`` runs it on the settings' log and database. It takes
 no recovery store: it starts where its view stands, since rows and position are written together.
+While the database or the schema registry is away it waits where it is and reads nothing.
 """
 
 import atexit
+import logging
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -14,21 +18,54 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from dataflows.dead_letters import dead_letter
 from dataflows.log_io import Batch, LogSource, part_name
-from eventlog.log import Append, Entry, Log
-from projections.errors import PositionConflict
+from dataflows.patience import Patience
+from eventlog.log import Append, Entry, Log, LogUnavailable
+from projections.errors import EmbeddedError, PositionConflict, ViewMissing, ViewUnavailable
 from projections.view import Change, Refused, SightingsView, change_of
 from schemas.codec import Codec, DecodeError
 from schemas.topics import DETECTED, DLQ
+
+RETENTION_LOOK_S = 3_600
+
+
+def _patience(revive: Callable[[], object] = lambda: None) -> Patience:
+    """Waits for the database, the log and the registry; a view that was removed is made anew by
+    the next start of the flow.
+    """
+    return Patience((ViewUnavailable, LogUnavailable, EmbeddedError), (ViewMissing,), revive)
+
+
+class Retention:
+    """Drops what is older than the view keeps, once an hour by the clock of this machine."""
+
+    def __init__(self, view: SightingsView, clock: Callable[[], float] = time.time) -> None:
+        self._view, self._clock = view, clock
+        self._due = 0.0
+
+    def look(self) -> None:
+        """Drop what is to go, if it is time to look."""
+        now = self._clock()
+        if now >= self._due:
+            self._view.retain(int(now * 1_000_000))
+            self._due = now + RETENTION_LOOK_S
 
 
 class Projection:
     """Applies batches of one partition to the view, and keeps what does not fit as dead letters."""
 
-    def __init__(self, log: Log, codec: Codec, view: SightingsView, partition: int) -> None:
+    def __init__(
+        self,
+        log: Log,
+        codec: Codec,
+        view: SightingsView,
+        partition: int,
+        patience: Patience,
+    ) -> None:
         self._log = log
         self._codec = codec
         self._view = view
         self._partition = partition
+        self._patience = patience
 
     def apply(self, batch: Batch) -> None:
         """Write a batch's rows and position in one transaction.
@@ -41,7 +78,7 @@ class Projection:
         entries: list[Entry] = []
         for entry in batch.entries:
             try:
-                changes.append(change_of(entry, self._codec))
+                changes.append(self._patience.until(lambda one=entry: change_of(one, self._codec)))
                 entries.append(entry)
             except DecodeError as error:
                 dead.append(dead_letter(self._codec, entry, "decode", error.reason, error.detail))
@@ -52,8 +89,17 @@ class Projection:
                 for r in refused
             )
 
-        self._bury(dead)
-        self._view.apply(self._partition, batch.start, changes, batch.end, keep)
+        tries = count()
+
+        def write() -> None:
+            # A connection that breaks off during the commit does not tell whether it happened.
+            again = next(tries) > 0
+            if again and self._view.positions().get(self._partition, 0) == batch.end:
+                return
+            self._view.apply(self._partition, batch.start, changes, batch.end, keep)
+
+        self._patience.until(lambda: self._bury(dead))
+        self._patience.until(write)
 
     def _bury(self, letters: Iterable[Append]) -> None:
         records = list(letters)
@@ -62,12 +108,15 @@ class Projection:
 
 
 class _Rows(StatefulSinkPartition["Batch", None]):
-    def __init__(self, projection: Projection) -> None:
+    def __init__(self, projection: Projection, retention: Retention, patience: Patience) -> None:
         self._projection = projection
+        self._retention = retention
+        self._patience = patience
 
     def write_batch(self, values: list[Batch]) -> None:
         for batch in values:
             self._projection.apply(batch)
+        self._patience.until(self._retention.look)
 
     def snapshot(self) -> None:
         """The view keeps the position; nothing is pending."""
@@ -77,10 +126,17 @@ class ViewSink(FixedPartitionedSink["Batch", None]):
     """Writes batches to the view, one transaction each."""
 
     def __init__(
-        self, log: Log, codec: Codec, view: SightingsView, partitions: Sequence[int]
+        self,
+        log: Log,
+        codec: Codec,
+        view: SightingsView,
+        partitions: Sequence[int],
+        patience: Patience,
     ) -> None:
+        self._patience = patience
+        self._retention = Retention(view)
         self._projections = {
-            part_name(partition): Projection(log, codec, view, partition)
+            part_name(partition): Projection(log, codec, view, partition, patience)
             for partition in partitions
         }
         self._index = {name: index for index, name in enumerate(sorted(self._projections))}
@@ -95,16 +151,21 @@ class ViewSink(FixedPartitionedSink["Batch", None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Rows:
         """The writer of one partition."""
-        return _Rows(self._projections[for_part])
+        return _Rows(self._projections[for_part], self._retention, self._patience)
 
 
 def project_flow(
-    log: Log, codec: Codec, view: SightingsView, partitions: Sequence[int]
+    log: Log,
+    codec: Codec,
+    view: SightingsView,
+    partitions: Sequence[int],
+    patience: Patience | None = None,
 ) -> Dataflow:
-    """The dataflow over some partitions of one log; it ends with an error when the view cannot
-    be written, and starts again where the view stands.
+    """The dataflow over some partitions of one log; it waits while the view cannot be written,
+    ends where it must not be, and starts again where the view stands.
     """
-    starts = view.positions()
+    waits = patience if patience is not None else _patience()
+    starts = waits.until(view.positions)
     for partition, position in starts.items():
         end = log.end(DETECTED.name, partition)
         if position > end:
@@ -116,7 +177,7 @@ def project_flow(
     flow = Dataflow("project")
     source = LogSource(log, DETECTED.name, partitions, starts)
     detected = op.input("detected", flow, source)
-    op.output("to_view", detected, ViewSink(log, codec, view, partitions))
+    op.output("to_view", detected, ViewSink(log, codec, view, partitions, waits))
     return flow
 
 
@@ -125,10 +186,13 @@ def flow() -> Dataflow:
     from alpr import wiring
     from alpr.settings import load
 
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings = load(os.environ)
     log = wiring.open_log(settings)
     # An embedded server is let go when nobody holds it: this process does until it ends.
     database = wiring.open_database(settings)
     atexit.register(database.stop)
-    view = wiring.open_view(database, log.uuid)
-    return project_flow(log, wiring.open_codec(settings), view, settings.own_partitions)
+    waits = _patience(database.ensure)
+    view = waits.until(lambda: wiring.open_view(database, log.uuid))
+    codec = wiring.open_codec(settings)
+    return project_flow(log, codec, view, settings.own_partitions, waits)

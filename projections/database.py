@@ -10,15 +10,27 @@ import psycopg2
 from psycopg2.errors import InvalidSchemaName, QueryCanceled, UndefinedTable
 from psycopg2.extensions import connection as Connection
 
-from projections.errors import QueryTimeout, ViewError, ViewUnavailable
+from projections.errors import (
+    AccessRefused,
+    QueryTimeout,
+    ViewError,
+    ViewMissing,
+    ViewUnavailable,
+)
 
+# What a server says who lets nobody in, or is not whom it should be; such an error has no code.
+_REFUSAL = re.compile(
+    r"authentication failed|no password supplied|pg_hba\.conf|certificate|"
+    r"(role|database) \".*\" does not exist|permission denied"
+)
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 
 
 def connect(url: str, schema: str, statement_timeout_ms: int = 0) -> Connection:
     """A connection that sees ``schema`` alone and speaks UTC; 0 ms is no limit.
 
-    Raises ViewUnavailable, naming the server but never a password.
+    Raises ViewUnavailable, or AccessRefused where waiting would not help; both name the server and
+    never a password.
     """
     if not _NAME.fullmatch(schema):
         raise ValueError(f"{schema!r} cannot be a schema: use lower case letters, digits and _")
@@ -30,11 +42,17 @@ def connect(url: str, schema: str, statement_timeout_ms: int = 0) -> Connection:
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=3,
+            tcp_user_timeout=30_000,
             options=f"-c search_path={schema} -c timezone=UTC -c client_encoding=UTF8"
             f" -c statement_timeout={statement_timeout_ms}",
         )
     except psycopg2.OperationalError as error:
-        raise ViewUnavailable(f"no connection to {without_password(url)}: {error}") from error
+        place = without_password(url)
+        if _REFUSAL.search(str(error)):
+            raise AccessRefused(
+                f"{place} does not let us in: {error}; mend ALPR_DATABASE_URL, or the user's rights"
+            ) from error
+        raise ViewUnavailable(f"no connection to {place}: {error}") from error
 
 
 def alive(connection: Connection | None) -> bool:
@@ -65,6 +83,11 @@ def without_password(url: str) -> str:
     return re.sub(r"(://[^:/@]*:)[^@]*(?=@)|(password=)[^&\s]*", r"\1\2…", url)
 
 
+def missing(url: str) -> ViewMissing:
+    """The error for a database without views."""
+    return ViewMissing(f"{without_password(url)} holds no views yet: the project flow makes them")
+
+
 @contextmanager
 def speaking(url: str) -> Iterator[None]:
     """Turns the driver's errors into ViewUnavailable and QueryTimeout."""
@@ -73,9 +96,7 @@ def speaking(url: str) -> Iterator[None]:
     except QueryCanceled as error:
         raise QueryTimeout("the query took too long: narrow it by plate, camera or time") from error
     except (UndefinedTable, InvalidSchemaName) as error:
-        raise ViewUnavailable(
-            f"{without_password(url)} holds no views yet: the project flow makes them"
-        ) from error
+        raise missing(url) from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise ViewUnavailable(f"{without_password(url)} broke off: {error}") from error
     except psycopg2.Error as error:

@@ -97,6 +97,7 @@ class SightingsView:
         self._log_uuid = log_uuid
         self._schema = schema
         self._topic = topic
+        self._retain_days = policies.retain_days
         self._connection: Connection | None = None
         migrate(url, schema, log_uuid, policies)
 
@@ -142,6 +143,11 @@ class SightingsView:
             erased = batch.erase(cursor)
             if erased:
                 self._announce(cursor, erased, batch.counts)
+
+    def retain(self, now: int) -> None:
+        """Drop what the policies no longer keep at a time (microseconds UTC)."""
+        if self._retain_days is not None:
+            self.expire(now - self._retain_days * DAY)
 
     def expire(self, before: int) -> None:
         """Drop what was captured before ``before`` (microseconds, cut to the day in UTC).

@@ -1,4 +1,4 @@
-"""Each test gets empty views in its module's database."""
+"""Each test gets empty views in its module's database, on each PostgreSQL that there is."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,6 +9,12 @@ import pytest
 from projections.queries import SightingQueries
 from projections.view import SightingsView
 from tests.projections.sightings import LOG
+
+
+@pytest.fixture(scope="session", params=["given", "debian"])
+def postgres_server(request: pytest.FixtureRequest, postgres_server: str) -> str:
+    """ALPR_TEST_DATABASE_URL or the wheel's 18, as for every test, and then Debian's 15."""
+    return postgres_server if request.param == "given" else request.getfixturevalue("postgres15")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import psycopg2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from projections.counts import recount
 from projections.errors import PositionConflict
 from projections.queries import SightingQueries
 from projections.view import Change, SightingsView
@@ -20,9 +21,12 @@ from tests.projections.sightings import LOG, event_id, progress, sighting
 changes = st.lists(
     st.one_of(
         st.builds(
-            lambda number, revision: sighting(number, revision, text=f"N{number}R{revision}"),
+            lambda number, revision, status: sighting(
+                number, revision, text=f"N{number}R{revision}", status=status
+            ),
             st.integers(0, 3),
             st.integers(0, 4),
+            st.sampled_from(["confirmed", "retracted"]),
         ),
         st.builds(lambda number: ("erase", event_id(number)), st.integers(2, 3)),
         st.builds(progress, st.integers(0, 100)),
@@ -56,7 +60,9 @@ def write(view: SightingsView, log: list[Change], cuts: set[int]) -> None:
 @given(log=changes, cuts=borders)
 def test_any_batches_of_any_order_of_doubled_records_give_the_fold(view, url, log, cuts):
     with closing(psycopg2.connect(url, options="-c search_path=alpr")) as connection, connection:
-        connection.cursor().execute("TRUNCATE plate_events, erased_events, view_positions")
+        cursor = connection.cursor()
+        cursor.execute("TRUNCATE plate_events, erased_events, view_positions")
+        recount(cursor, "alpr")
     doubled = log + log
     write(view, doubled, cuts)
     with closing(SightingQueries(url)) as queries:
@@ -64,6 +70,19 @@ def test_any_batches_of_any_order_of_doubled_records_give_the_fold(view, url, lo
         assert {row["event_id"]: row["revision"] for row in rows} == fold(log)
         assert all(row["plate_text"].endswith(f"R{row['revision']}") for row in rows)
     assert view.positions() == ({0: len(doubled)})
+    assert counted(url) == counted(url, anew=True)
+
+
+def counted(url: str, anew: bool = False) -> list[tuple]:
+    """What the view has counted as it wrote, or what there is to count."""
+    with closing(psycopg2.connect(url, options="-c search_path=alpr")) as connection:
+        cursor = connection.cursor()
+        if anew:
+            recount(cursor, "alpr")  # and never committed
+        cursor.execute("SELECT * FROM plate_events_stats")
+        stats = cursor.fetchall()
+        cursor.execute("SELECT * FROM sighting_counts ORDER BY kind, name")
+        return stats + cursor.fetchall()
 
 
 def test_of_two_writers_at_once_each_batch_is_written_by_one(view, url):
