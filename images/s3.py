@@ -199,8 +199,8 @@ def object_tags(tags: Mapping[str, str]) -> Tags | None:
 
 
 def _allowed(text: str, length: int) -> str:
-    # 16-bit units are what S3 counts; outside the first plane nothing is a plate's sign.
-    plain = (c if (c.isalnum() and c <= "\uffff") or c in _TAG_SIGNS else "_" for c in text)
+    # S3 takes letters of any script, MinIO those of ASCII alone.
+    plain = (c if (c.isascii() and c.isalnum()) or c in _TAG_SIGNS else "_" for c in text)
     return "".join(plain)[:length]
 
 
@@ -218,7 +218,7 @@ def _client(address: S3Address, endpoint: str, *, secure: bool) -> Minio:
         maxsize=CONNECTIONS,
         timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
         # Once more where a server closed an idle connection just as it was used again.
-        retries=urllib3.Retry(1, connect=0, redirect=0, status=0),
+        retries=urllib3.Retry(1, connect=0, redirect=0, status=0, respect_retry_after_header=False),
         **pool,
     )
     return Minio(
@@ -233,11 +233,19 @@ def _client(address: S3Address, endpoint: str, *, secure: bool) -> Minio:
 
 def _cause(error: BaseException) -> str:
     reason = getattr(error, "reason", None) or error
-    if isinstance(reason, urllib3.exceptions.SSLError):
-        return f"{reason}; name the file of its authority by ?ca=FILE"
-    if isinstance(reason, urllib3.exceptions.ConnectTimeoutError):
-        return f"no answer within {CONNECT_S:g} s"
-    return str(reason).rpartition(": ")[2]
+    text = str(reason)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return (
+            f"its certificate is not trusted ({text.rpartition('failed: ')[2]}); name the PEM file "
+            "of the authority that signed it by ?ca=FILE in ALPR_IMAGES_URL"
+        )
+    if "WRONG_VERSION_NUMBER" in text:
+        return "it speaks no TLS there; use s3+http:// or another port"
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):  # also a ConnectTimeoutError
+        return text.rpartition(": ")[2]
+    if isinstance(reason, urllib3.exceptions.TimeoutError):
+        return "no answer in time"
+    return text
 
 
 def _lets_everyone(policy: Mapping[str, Any]) -> bool:

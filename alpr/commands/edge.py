@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from alpr.wiring import (
     open_edge_log,
     open_images,
     open_recogniser,
+    open_uploads,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         raise ConfigError(f"--skip-frames {arguments.skip_frames} is below 0; give 0 or more")
     cameras = cameras_of(settings)
 
+    from edge.metrics import UploadMetrics
     from edge.pipeline import load_pipeline_settings
     from edge.run import run_cameras
 
@@ -66,18 +69,22 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run_cameras(
-        cameras,
-        open_edge_log(settings),
-        open_edge_codec(settings),
-        open_images(settings),
-        stop,
-        detector=open_detector(),
-        recogniser=open_recogniser(),
-        host=socket.gethostname(),
-        settings=pipeline,
-        registry=registry,
-    )
+    uploads = open_uploads(settings)
+    if uploads is not None:
+        registry.register(UploadMetrics(uploads.counts))
+    with uploads or nullcontext():
+        run_cameras(
+            cameras,
+            open_edge_log(settings),
+            open_edge_codec(settings),
+            open_images(settings),
+            stop,
+            detector=open_detector(),
+            recogniser=open_recogniser(),
+            host=socket.gethostname(),
+            settings=pipeline,
+            registry=registry,
+        )
     return 0
 
 
