@@ -1,6 +1,7 @@
 """The only place that builds adapters: which one is behind an interface, the settings' URLs say."""
 
 from dataclasses import dataclass
+from random import Random
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from edge.detect import PlateDetector
     from edge.recognise import PlateRecogniser
     from eventlog.sqlite import SqliteLog
+    from images.s3 import Bucket
     from images.store import ImageStore
+    from images.upload import Uploads
     from projections.access import AccessKeys
     from projections.queries import SightingQueries
     from projections.search_view import SearchView
@@ -113,10 +116,44 @@ def open_copy(settings: Settings, folder: Path) -> "LogCopy":
 
 
 def open_images(settings: Settings) -> "ImageStore":
-    """Where evidence pictures are kept."""
+    """Where evidence pictures are kept. Raises images.store.ImageError."""
+    bucket = open_bucket(settings)
+    if bucket is not None:
+        from images.cache import PictureCache
+        from images.s3 import S3Store
+
+        return S3Store(bucket, PictureCache(settings.images_folder))
     from images.store import FolderStore
 
     return FolderStore(settings.images_folder)
+
+
+def open_bucket(settings: Settings) -> "Bucket | None":
+    """The pictures' bucket, to make or to check; None where they stay in a folder.
+
+    Asks it nothing. Raises images.store.ImageError.
+    """
+    if settings.images_url.startswith("file:"):
+        return None
+    from images.address import S3Address
+    from images.s3 import Bucket
+
+    return Bucket(S3Address.parse(settings.images_url))
+
+
+def open_uploads(settings: Settings) -> "Uploads | None":
+    """What sends pictures to their bucket while it is entered; None where they stay in a folder.
+
+    Raises images.store.ImageError.
+    """
+    bucket = open_bucket(settings)
+    if bucket is None:
+        return None
+    from images.cache import PictureCache
+    from images.upload import Uploads
+
+    cache = PictureCache(settings.images_folder)
+    return Uploads(bucket, cache, chance=Random(), keep_days=settings.images_cache_days)
 
 
 def open_database(settings: Settings) -> Database:
