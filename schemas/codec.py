@@ -6,16 +6,20 @@ from functools import cache
 from importlib.resources import files
 from io import BytesIO
 from struct import Struct
+from struct import error as StructError
 from typing import Any, Protocol, cast
 
 import fastavro
 from fastavro.validation import ValidationError, validate
 
+from schemas import compiled
 from schemas.topics import TOPICS, subject
 
 _HEADER = Struct(">BI")
 _PREFIX = "alpr."
 _avro: Any = fastavro  # its stubs leave types unknown
+_MISFITS = (ValueError, TypeError, KeyError, AttributeError, OverflowError, StructError)
+_Read = Callable[[bytes, int], tuple[Any, int]]
 
 
 class SchemaRegistry(Protocol):
@@ -25,17 +29,33 @@ class SchemaRegistry(Protocol):
         """The id of ``schema`` under ``subject``, a new one if it has none yet."""
         ...
 
+    def find(self, subject: str, schema: str) -> int:
+        """The id of ``schema`` under ``subject``; KeyError if it was not registered."""
+        ...
+
     def schema(self, schema_id: int) -> str:
         """The JSON text of a schema; KeyError if there is none with this id."""
         ...
 
 
+class RegistryUnavailable(Exception):
+    """The schema registry does not answer, so nothing is known of a record: wait, try again.
+
+    No SchemaError: a record met in the meantime may well be good.
+    """
+
+
 class SchemaError(Exception):
     """Base of what can be wrong between a record and its bytes.
 
+    - NotRegistered: a record whose schema no deployment has registered
     - EncodeError: a record that does not fit its schema
     - DecodeError: bytes that are no record we know
     """
+
+
+class NotRegistered(SchemaError):
+    """The registry does not have today's schema of a record under its subject."""
 
 
 class EncodeError(SchemaError):
@@ -108,6 +128,17 @@ def parsed(text: str) -> Any:
     return fastavro.parse_schema(_plain(json.loads(text)))
 
 
+def _resolving(writer: Any, reader: Any) -> _Read:
+    """A decoder for what another version of a schema wrote, as ``compiled.decoder`` gives one."""
+
+    def read(data: bytes, at: int) -> tuple[Any, int]:
+        body = BytesIO(data)
+        body.seek(at)
+        return _avro.schemaless_reader(body, writer, reader), body.tell()
+
+    return read
+
+
 def record_name(text: str) -> str:
     """The record a schema's JSON text is about, without its namespace."""
     return cast("str", json.loads(text)["name"])
@@ -123,7 +154,7 @@ class Codec:
     def __init__(self, registry: SchemaRegistry) -> None:
         self._registry = registry
         self._encoders: dict[tuple[str, str], Callable[[Mapping[str, Any]], bytes]] = {}
-        self._decoders: dict[int, tuple[str, Any, Any | None]] = {}
+        self._decoders: dict[bytes, tuple[str, _Read]] = {}
 
     def register(self) -> None:
         """Register every record of every topic, as a deployment does; running code need not."""
@@ -134,25 +165,29 @@ class Codec:
     def encoder(self, topic: str, record: str) -> Callable[[Mapping[str, Any]], bytes]:
         """A function from a record (a typed dictionary of ``schemas.records``) to its bytes.
 
-        The function raises EncodeError for a missing, an unknown or an ill-typed field.
+        Raises NotRegistered, RegistryUnavailable; the function EncodeError for a missing, an
+        unknown or an ill-typed field.
         """
         known = self._encoders.get((topic, record))
         if known is not None:
             return known
         text = schema_text(record)
-        header = _HEADER.pack(0, self._registry.register(subject(topic, record), text))
-        schema = parsed(text)
-        write = _avro.schemaless_writer
+        name = subject(topic, record)
+        try:
+            header = _HEADER.pack(0, self._registry.find(name, text))
+        except KeyError:
+            raise NotRegistered(
+                f"the schema registry does not have {name} as this release writes it: "
+                "run `alpr topics create`, as a deployment does"
+            ) from None
+        body = compiled.encoder(json.loads(text))
 
         def encode(value: Mapping[str, Any]) -> bytes:
-            out = BytesIO()
-            out.write(header)
             try:
-                write(out, schema, value, strict=True)
-            except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-                cause = _cause(error, value, schema)
+                return header + body(value)
+            except _MISFITS as error:
+                cause = _cause(error, value, parsed(text))
                 raise EncodeError(f"{record} does not fit its schema: {cause}") from error
-            return out.getvalue()
 
         self._encoders[topic, record] = encode
         return encode
@@ -164,27 +199,28 @@ class Codec:
     def decode(self, payload: bytes) -> tuple[str, Any]:
         """The record's name and the record, a typed dictionary of ``schemas.records``.
 
-        Raises DecodeError for anything else than one whole record in wire format.
+        Raises DecodeError for anything else than one whole record in wire format, and
+        RegistryUnavailable where its schema cannot be asked for.
         """
+        name, read = self._decoders.get(payload[: _HEADER.size]) or self._load(payload)
+        try:
+            record, end = read(payload, _HEADER.size)
+        except Exception as error:  # whatever the bytes lead to
+            raise DecodeError("unreadable", f"{name}: {type(error).__name__}: {error}") from error
+        if end != len(payload):
+            over = len(payload) - end
+            raise DecodeError(
+                "unreadable", f"{name}: {abs(over)} bytes {'left over' if over > 0 else 'missing'}"
+            )
+        return name, record
+
+    def _load(self, payload: bytes) -> tuple[str, _Read]:
+        """The record and the decoder that the first bytes of a payload name."""
         if len(payload) < _HEADER.size:
             raise DecodeError("magic", f"{len(payload)} bytes are too few for a record")
         magic, schema_id = _HEADER.unpack_from(payload)
         if magic != 0:
             raise DecodeError("magic", f"first byte is {magic}, not 0")
-        name, writer, reader = self._decoders.get(schema_id) or self._load(schema_id)
-        body = BytesIO(payload)
-        body.seek(_HEADER.size)
-        try:
-            record = _avro.schemaless_reader(body, writer, reader)
-        except Exception as error:  # fastavro raises whatever the bytes lead it to
-            raise DecodeError("unreadable", f"{name}: {type(error).__name__}: {error}") from error
-        if body.tell() != len(payload):
-            raise DecodeError(
-                "unreadable", f"{name}: {len(payload) - body.tell()} bytes are left over"
-            )
-        return name, record
-
-    def _load(self, schema_id: int) -> tuple[str, Any, Any | None]:
         try:
             text = self._registry.schema(schema_id)
         except KeyError:
@@ -194,6 +230,9 @@ class Codec:
             today = schema_text(name)
         except FileNotFoundError:
             raise DecodeError("schema", f"schema {schema_id} is of an unknown {name}") from None
-        writer, reader = parsed(text), parsed(today)
-        self._decoders[schema_id] = (name, writer, None if writer == reader else reader)
-        return self._decoders[schema_id]
+        if parsed(text) == parsed(today):
+            read = compiled.decoder(json.loads(today))
+        else:
+            read = _resolving(parsed(text), parsed(today))
+        found = self._decoders[payload[: _HEADER.size]] = name, read
+        return found

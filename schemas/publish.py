@@ -9,8 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from schemas.codec import schema_text
-from schemas.topics import TOPICS
+from schemas.codec import SchemaRegistry, schema_text
+from schemas.topics import TOPICS, subject
 
 FOLDER = Path(__file__).parent / "published"
 
@@ -36,6 +36,17 @@ def publish(folder: Path = FOLDER) -> list[Path]:
         path.write_text(pretty + "\n", encoding="utf-8")
         written.append(path)
     return written
+
+
+def register(registry: SchemaRegistry) -> None:
+    """Register every published version of every record and today's, as a deployment does.
+
+    Older versions are needed where records of older logs are copied here.
+    """
+    for topic in TOPICS.values():
+        for record in topic.records:
+            for text in dict.fromkeys([*versions(record).values(), schema_text(record)]):
+                registry.register(subject(topic.name, record), text)
 
 
 def _text(pretty: str) -> str:
