@@ -1,27 +1,117 @@
-"""``alpr replay``: rebuild a view from the log beside the live one, compare, swap."""
+"""``alpr replay``: rebuild a view from the log beside the live one, compare, swap.
+
+``--flow`` replays history through a flow instead: alpr/commands/history.py.
+Exit code 0 where the views were identical or nothing was there to compare, 3 where they differed.
+"""
 
 import argparse
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
+from alpr.commands import history
+from alpr.errors import ConfigError
+from alpr.moments import moment, shown
 from alpr.settings import Settings
 from alpr.wiring import open_codec, open_database, open_log
+
+if TYPE_CHECKING:
+    from projections.rebuild import Rebuilt
+
+DIFFERENT = 3
+_LISTED = 50  # hours that are printed; a view that lost a year has thousands
+
+
+class View(NamedTuple):
+    """What can be done with a view: rebuild it, remove what the last swap replaced."""
+
+    rebuild: "Callable[..., Rebuilt]"
+    drop_old: Callable[[], bool]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """What `alpr replay` takes."""
-    parser.add_argument(
-        "--view", choices=["timescale"], default="timescale", help="the view to rebuild"
+    view = parser.add_argument_group("a view", "rebuilt from the log beside the live one")
+    view.add_argument(
+        "--view", choices=["timescale", "opensearch"], help="which one; timescale unless given"
     )
-    parser.add_argument(
+    view.add_argument(
+        "--from",
+        dest="start",
+        metavar="TIME",
+        help="rebuild what was captured from then on (ISO 8601, or 2h); take over what is older",
+    )
+    view.add_argument(
         "--dry-run", action="store_true", help="rebuild and compare, leave the live view in place"
     )
-    parser.add_argument(
+    view.add_argument(
         "--drop-old", action="store_true", help="only remove what an earlier replay replaced"
     )
+    history.configure(parser)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Rebuild, tell the differences by the hour, swap; exit code 0. May be interrupted."""
+    """Rebuild, tell the differences by the hour, swap. May be interrupted, and goes on then."""
+    about_views = ("view", "start", "dry_run", "drop_old")
+    if arguments.flow is not None:
+        if any(getattr(arguments, name) for name in about_views):
+            raise ConfigError(
+                "--flow replays a flow, and --view, --from, --dry-run and --drop-old"
+                " are about a view: give one or the other"
+            )
+        return history.run(arguments, settings)
+    start = None
+    if arguments.start is not None:
+        start = moment("--from", arguments.start, time.time_ns() // 1000)
+    with _view(arguments.view or "timescale", settings) as view:
+        if arguments.drop_old:
+            print(
+                "The view that the last replay replaced is removed."
+                if view.drop_old()
+                else "There is no replaced view to remove."
+            )
+            return 0
+        try:
+            result = _rebuilt(view, settings, start, swap=not arguments.dry_run)
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on where it was", file=sys.stderr)
+            raise
+    _tell(result, start)
+    if arguments.dry_run:
+        print("Nothing was swapped.")
+    else:
+        which = " --view opensearch" if arguments.view == "opensearch" else ""
+        print(f"Swapped; `alpr replay{which} --drop-old` removes the view it replaced.")
+    sys.stdout.flush()
+    return DIFFERENT if result.differences else 0
+
+
+@contextmanager
+def _view(name: str, settings: Settings) -> Iterator[View]:
+    if name == "opensearch":
+        from projections.search_rebuild import drop_old_search, rebuild_search
+
+        if not settings.search_url:
+            raise ConfigError(
+                "--view opensearch: ALPR_SEARCH_URL names no OpenSearch; without it search is in "
+                "the database, which `alpr replay --view timescale` rebuilds"
+            )
+        url = settings.search_url
+        yield View(partial(rebuild_search, url), partial(drop_old_search, url))
+        return
+    from projections.rebuild import drop_old, rebuild
+
+    database = open_database(settings)
+    try:
+        yield View(partial(rebuild, database.url), partial(drop_old, database.url))
+    finally:
+        database.stop()
+
+
+def _rebuilt(view: View, settings: Settings, start: int | None, swap: bool) -> "Rebuilt":
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -31,44 +121,35 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         TimeRemainingColumn,
     )
 
-    from projections.rebuild import Replayed, drop_old, rebuild
+    from projections.rebuild import Replayed
 
-    console = Console()
-    database = open_database(settings)
-    try:
-        if arguments.drop_old:
-            drop_old(database.url)
-            console.print("The view that the last replay replaced is removed.")
-            return 0
-        log, codec = open_log(settings), open_codec(settings)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-        with bar:
-            task = bar.add_task("replaying", total=None)
+    log, codec = open_log(settings), open_codec(settings)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+    with bar:
+        task = bar.add_task("replaying" if start is None else "taking over", total=None)
 
-            def told(at: Replayed) -> None:
-                bar.update(task, completed=at.done, total=at.total)
+        def told(at: Replayed) -> None:
+            bar.update(task, description="replaying", completed=at.done, total=at.total)
 
-            result = rebuild(database.url, log, codec, told, swap=not arguments.dry_run)
-    finally:
-        database.stop()
-    console.print(f"{result.rows} sightings rebuilt from the log.")
+        return view.rebuild(log, codec, told, start=start, swap=swap)
+
+
+def _tell(result: "Rebuilt", start: int | None) -> None:
+    since = "" if start is None else f"; what was captured before {shown(start)} was taken over"
+    print(f"{result.rows} sightings rebuilt from the log{since}.")
     if result.refused:
-        console.print(f"{result.refused} records could not be shown; they are on alpr.dlq.")
+        print(f"{result.refused} records could not be shown; they are on alpr.dlq.")
     if result.differences is None:
-        console.print("There was no live view of this log to compare with.")
+        print("There was no live view of this log to compare with.")
     elif not result.differences:
-        console.print("The live view was equal, hour by hour.")
+        print("The live view and the rebuilt one are identical, hour by hour.")
     else:
-        console.print(f"The live view differed in {len(result.differences)} hours:")
-        for hour in result.differences:
-            console.print(
-                f"  {hour.hour:%Y-%m-%d %H:00} UTC: {hour.live_rows} rows live,"
-                f" {hour.rebuilt_rows} rebuilt"
-            )
-    if arguments.dry_run:
-        console.print("Nothing was swapped.")
-    else:
-        console.print("Swapped; `alpr replay --drop-old` removes the view it replaced.")
-    sys.stdout.flush()
-    return 0
+        print(f"The live view differed in {len(result.differences)} hours:")
+        for hour in result.differences[:_LISTED]:
+            rows = f"{hour.live_rows} rows live, {hour.rebuilt_rows} rebuilt"
+            if hour.live_rows == hour.rebuilt_rows:
+                rows += ", not the same"
+            print(f"  {hour.hour:%Y-%m-%d %H:00} UTC: {rows}")
+        if len(result.differences) > _LISTED:
+            print(f"  and {len(result.differences) - _LISTED} more")
