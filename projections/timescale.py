@@ -93,12 +93,14 @@ def arrange(cursor: Cursor, schema: str, policies: Policies) -> None:
     here = found(cursor)
     if here is None or not here.community or here.version < _OLDEST:
         return
-    cursor.execute(
-        "SELECT compression_enabled FROM timescaledb_information.hypertables "
-        "WHERE hypertable_schema = %s AND hypertable_name = 'plate_events'",
-        (schema,),
-    )
-    hypertable = cursor.fetchone()
+    hypertable = None
+    with _unless_refused(cursor, "asked"):
+        cursor.execute(
+            "SELECT compression_enabled FROM timescaledb_information.hypertables "
+            "WHERE hypertable_schema = %s AND hypertable_name = 'plate_events'",
+            (schema,),
+        )
+        hypertable = cursor.fetchone()
     if hypertable is None:
         return
     if policies.compress_after_days is not None:

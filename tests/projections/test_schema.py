@@ -2,14 +2,19 @@
 
 import threading
 from contextlib import closing
+from io import BytesIO
 
 import psycopg2
 import pytest
 
+from projections.database import connect
 from projections.errors import ViewMismatch
+from projections.queries import SightingQueries
+from projections.rows import COLUMNS, HEADER, TRAILER, row
 from projections.schema import migrate, migrations
 from projections.view import SightingsView
 from tests.projections.sightings import LOG, sighting
+from tests.projections.test_consistency import counted
 
 SEEDS_COLUMNS = [
     "event_id", "captured_at", "camera_id", "track_id", "plate_text",
@@ -65,7 +70,7 @@ def test_a_newer_version_is_refused_with_the_cure(url):
 
 
 def test_a_migration_that_fails_leaves_nothing(url, monkeypatch):
-    broken = type(migrations()[0])(2, "broken", "CREATE TABLE half (a int); SELECT no_such_column")
+    broken = type(migrations()[0])(9, "broken", "CREATE TABLE half (a int); SELECT no_such_column")
     monkeypatch.setattr("projections.schema.migrations", lambda: (*migrations(), broken))
     with pytest.raises(Exception, match="no_such_column"):
         migrate(url)
@@ -93,3 +98,25 @@ def test_a_view_made_without_a_log_is_claimed_by_the_first(url):
     migrate(url, log_uuid=LOG)
     with pytest.raises(ViewMismatch, match="alpr replay"):
         migrate(url, log_uuid="another")
+
+
+def test_a_view_of_the_first_version_is_counted_when_it_is_brought_up_to_date(url, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr("projections.schema.migrations", lambda: migrations()[:1])
+        migrate(url, log_uuid=LOG)
+    events = [sighting(n, text=f"P{n % 3}", camera_id=f"C{n % 2}") for n in range(7)]
+    events[6]["status"] = "retracted"
+    data = b"".join((HEADER, *map(row, events), TRAILER))
+    with closing(connect(url, "alpr")) as connection, connection:
+        connection.cursor().copy_expert(
+            f"COPY plate_events ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)", BytesIO(data)
+        )
+    migrate(url, log_uuid=LOG)
+    assert counted(url) == counted(url, anew=True)
+    with closing(SightingQueries(url)) as queries:
+        stats = queries.stats()
+    assert [stats[name] for name in ("total_events", "unique_plates", "active_cameras")] == [
+        6,
+        3,
+        2,
+    ]
