@@ -30,9 +30,14 @@ COMMANDS = {
     "dlq": ("alpr.commands.dlq", "what could not be processed: list, show, send again"),
     "log": ("alpr.commands.log", "copy a log into Kafka, once or as it grows; close one"),
     "keys": ("alpr.commands.keys", "who may ask the API: make a key, list all, revoke one"),
+    "topics": ("alpr.commands.topics", "make a log's topics on Kafka; list them with their lag"),
+    "doctor": ("alpr.commands.doctor", "ask every server of the settings whether it is there"),
     "settings": ("alpr.commands.settings", "print the settings in effect, passwords masked"),
 }
-_ROOMS = ("alpr", "api", "dataflows", "edge", "eventlog", "images", "projections", "rules")
+_ROOMS = (
+    *("alpr", "api", "dataflows", "edge", "eventlog", "images"),
+    *("projections", "rules", "schemas"),
+)
 # Configuration errors of rooms that know nothing of exit codes.
 _CONFIGURATION = ("edge.cameras.ConfigError", "rules.settings.SettingsError")
 

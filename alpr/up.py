@@ -89,8 +89,6 @@ class Up:
             _port_is_free(settings.api_host, settings.api_port)
             log = open_log(settings)
             codec = open_codec(settings)
-            if not settings.on_kafka:  # there `alpr topics create` did
-                codec.register()
             self._drain = _Drain(log, codec, settings.own_partitions)
             store = Stores(settings, log.uuid).open()
             self._database = open_database(settings)

@@ -1,8 +1,8 @@
 """The only place that builds adapters: which one is behind an interface, the settings' URLs say."""
 
 from dataclasses import dataclass
-from random import Random
 from pathlib import Path
+from random import Random
 from typing import IO, TYPE_CHECKING, Protocol
 
 from alpr.settings import EMBEDDED, Settings
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from alpr.log_copy import LogCopy
     from edge.detect import PlateDetector
     from edge.recognise import PlateRecogniser
+    from eventlog.confluent import ConfluentRegistry
+    from eventlog.log import Log
     from eventlog.sqlite import SqliteLog
     from images.s3 import Bucket
     from images.store import ImageStore
@@ -55,8 +57,13 @@ class Server:
         """Nothing to leave."""
 
 
-def open_log(settings: Settings) -> "SqliteLog":
-    """The log; made if there is none. Raises eventlog.log.LogError."""
+def open_log(settings: Settings) -> "Log":
+    """The log; an embedded one is made if there is none. Raises eventlog.log.LogError."""
+    if settings.on_kafka:
+        from eventlog.kafka import KafkaLog
+        from eventlog.kafka_url import KafkaAddress
+
+        return KafkaLog(KafkaAddress.parse(settings.log_url), settings.log_partitions)
     from eventlog.sqlite import SqliteLog
 
     return SqliteLog(settings.log_folder, settings.log_partitions)
@@ -73,11 +80,30 @@ def hold_partitions(settings: Settings, log_uuid: str) -> IO[bytes]:
 
 
 def open_codec(settings: Settings) -> "Codec":
-    """Records to bytes and back, against the log's schema registry."""
-    from eventlog.registry import SqliteRegistry
+    """Records to bytes and back, against the log's schema registry.
+
+    An embedded registry is made, and gets today's schemas, by whoever opens it; one of Kafka by
+    ``alpr topics create`` alone.
+    """
     from schemas.codec import Codec
 
-    return Codec(SqliteRegistry(settings.log_folder))
+    if settings.on_kafka:
+        return Codec(open_registry(settings))
+    from eventlog.registry import SqliteRegistry
+
+    codec = Codec(SqliteRegistry(settings.log_folder))
+    codec.register()
+    return codec
+
+
+def open_registry(settings: Settings) -> "ConfluentRegistry":
+    """The schema registry of a log on Kafka; what it tells is kept under ALPR_HOME.
+
+    Raises schemas.codec.RegistryUnavailable.
+    """
+    from eventlog.confluent import ConfluentRegistry
+
+    return ConfluentRegistry(settings.registry_url, settings.home)
 
 
 def open_edge_log(settings: Settings) -> "SqliteLog":

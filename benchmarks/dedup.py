@@ -42,6 +42,9 @@ class MemoryRegistry:
             self._texts.append(schema)
         return self._texts.index(schema)
 
+    def find(self, subject: str, schema: str) -> int:
+        return self.register(subject, schema)
+
     def schema(self, schema_id: int) -> str:
         try:
             return self._texts[schema_id]

@@ -135,6 +135,7 @@ def write(items: Iterable[Item], folder: Path, partitions: int) -> int:
     log = SqliteLog(folder, partitions=partitions)
     registry = SqliteRegistry(folder)
     codec = Codec(registry)
+    codec.register()
     batches: dict[int, list[Append]] = {n: [] for n in range(partitions)}
     written = 0
     for at, partition, key, name, record in items:

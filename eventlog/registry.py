@@ -49,6 +49,14 @@ class SqliteRegistry:
             )
         return known
 
+    def find(self, subject: str, schema: str) -> int:
+        """The id of ``schema`` under ``subject``; KeyError if it was not registered."""
+        known = self._ids.get((subject, schema)) or self._find(subject, schema)
+        if known is None:
+            raise KeyError(subject)
+        self._ids[subject, schema] = known
+        return known
+
     def schema(self, schema_id: int) -> str:
         """The JSON text of a schema; KeyError if there is none with this id."""
         text = self._texts.get(schema_id)

@@ -46,7 +46,9 @@ def models(
 
 @pytest.fixture
 def codec(tmp_path: Path) -> Codec:
-    return Codec(SqliteRegistry(tmp_path / "log"))
+    codec = Codec(SqliteRegistry(tmp_path / "log"))
+    codec.register()
+    return codec
 
 
 def test_a_file_gives_its_reads_heartbeats_and_one_end_in_order_of_capture(

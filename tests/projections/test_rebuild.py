@@ -25,7 +25,9 @@ from tests.projections.sightings import event_id, progress, sighting
 @pytest.fixture
 def codec(tmp_path: Path) -> Iterator[Codec]:
     with closing(SqliteRegistry(tmp_path / "log")) as registry:
-        yield Codec(registry)
+        codec = Codec(registry)
+        codec.register()
+        yield codec
 
 
 @pytest.fixture
@@ -245,6 +247,7 @@ def test_a_compacted_log_gives_the_same_view(tmp_path, url):
         closing(SightingsView(url, log.uuid)) as view,
     ):
         codec = Codec(registry)
+        codec.register()
         append(log, codec, 0, [sighting(n, revision) for revision in (1, 2) for n in range(20)])
         append(log, codec, 0, [("erase", event_id(3))])
         now[0] = 10_000
