@@ -20,7 +20,7 @@ from eventlog.log import Append, Entry, Log, LogUnavailable
 from projections.errors import PositionConflict, ViewUnavailable
 from projections.search_view import SearchView
 from projections.view import Change, Refused, change_of
-from schemas.codec import Codec, DecodeError
+from schemas.codec import Codec, DecodeError, RegistryUnavailable
 from schemas.topics import DETECTED, DLQ
 
 GROUP = "alpr-elasticsearch-consumer"
@@ -28,7 +28,7 @@ GROUP = "alpr-elasticsearch-consumer"
 
 def _patience() -> Patience:
     """Waits for OpenSearch, the log and the registry."""
-    return Patience((ViewUnavailable, LogUnavailable))
+    return Patience((ViewUnavailable, LogUnavailable, RegistryUnavailable))
 
 
 class Indexing:
