@@ -31,6 +31,11 @@ class UploadCounts:
     waiting: int
 
 
+def wait_s(before: int, chance: Random) -> float:
+    """Seconds to wait after a failure with so many before it in a row: half of it is chance."""
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(before, 30)) * chance.uniform(0.5, 1.0)
+
+
 class Uploads:
     """Threads that send what waits in a cache, also what an earlier process left there.
 
@@ -176,7 +181,6 @@ class Uploads:
                 if not self._in_a_row:
                     away = "pictures wait here" if isinstance(error, StoreAway) else name
                     logger.error("%s: %s", away, error)
-                wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._in_a_row, 20))
+                self._resume_at = self._clock() + wait_s(self._in_a_row, self._chance)
                 self._in_a_row += 1
-                self._resume_at = self._clock() + wait_s * self._chance.uniform(0.5, 1.0)
             self._changed.notify_all()
