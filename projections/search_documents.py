@@ -164,6 +164,11 @@ def _time(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
+def instant(microseconds: int) -> str:
+    """A time as a document says it."""
+    return _time(microseconds).isoformat()
+
+
 def microseconds(text: str) -> int:
     """The time that a document says, in microseconds UTC."""
     return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)

@@ -29,13 +29,17 @@ class PositionMoved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One index of the view. ``log`` is None for an index that nobody here made."""
+    """One index of the view. ``log`` is None for an index that nobody here made.
+
+    ``start`` is what a rebuild that takes over older sightings was asked for, in microseconds.
+    """
 
     name: str
     number: int
     log: str | None
     version: int | None
     live: bool
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,8 @@ def generations(server: SearchServer) -> list[Generation]:
         if numbered:
             meta = told.get("mappings", {}).get("_meta", {})
             live = ALIAS in told.get("aliases", {})
-            log, version = meta.get("log"), meta.get("version")
-            found.append(Generation(name, int(numbered[1]), log, version, live))
+            told_of = {key: meta.get(key) for key in ("log", "version", "start")}
+            found.append(Generation(name, int(numbered[1]), live=live, **told_of))
     return sorted(found, key=lambda generation: generation.number)
 
 
@@ -91,14 +95,16 @@ def live_generation(server: SearchServer) -> Generation | None:
     return next((g for g in reversed(generations(server)) if g.live), None)
 
 
-def create(server: SearchServer, number: int, log_uuid: str, live: bool) -> str:
+def create(
+    server: SearchServer, number: int, log_uuid: str, *, live: bool, start: int | None = None
+) -> str:
     """Make a generation and name it; where it is there already, it stays as it is.
 
     One that is not live is hidden from patterns such as ``alpr-events-*``.
     """
     name = f"{ALIAS}-{number:06d}"
     body = {
-        "mappings": {"_meta": {"version": VERSION, "log": log_uuid}},
+        "mappings": {"_meta": {"version": VERSION, "log": log_uuid, "start": start}},
         "settings": {"index": {"hidden": not live}},
         "aliases": {ALIAS: {"filter": _SIGHTINGS}} if live else {},
     }

@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from itertools import islice
 
 from eventlog.log import Log, OffsetGone
 from projections.compare import Difference, differences
-from projections.errors import PositionConflict
+from projections.errors import PositionConflict, ViewMismatch
 from projections.rebuild import Rebuilt, Replayed
 from projections.search_bulk import Sleep, write
 from projections.search_contents import documents, mark, point_in_time, whole_hours
@@ -37,6 +36,7 @@ from projections.search_index import (
     store,
 )
 from projections.search_server import SearchServer
+from projections.search_takeover import carry_erased, first_offsets, take_over
 from projections.view import Change, change_of
 from schemas.codec import Codec, DecodeError
 from schemas.topics import DETECTED
@@ -52,6 +52,7 @@ def rebuild_search(
     codec: Codec,
     on_progress: Callable[[Replayed], None] = lambda _: None,
     *,
+    start: int | None = None,
     swap: bool = True,
     sleep: Sleep = time.sleep,
 ) -> Rebuilt:
@@ -59,15 +60,17 @@ def rebuild_search(
 
     May be killed and called again: it goes on where it was. The live view is read and written
     meanwhile, and neither its readers nor its writer wait. The old index stays (a previous one
-    goes) until ``drop_old_search``. With ``swap`` False nothing changes but the new index.
-    Raises ViewUnavailable, ViewMismatch, AccessRefused.
+    goes) until ``drop_old_search``. With ``start`` (microseconds) what was captured before is
+    taken over from the live index as it is, and only what is newer is replayed. With ``swap``
+    False nothing changes but the new index. Raises ViewUnavailable, AccessRefused, ViewMismatch
+    where there is nothing to take over, PositionConflict where another replay is under way.
     """
     server = SearchServer(url)
     try:
         server.check()
         put_template(server)
         _hand_over(server)
-        replay = _Replay(server, log, codec, on_progress, sleep)
+        replay = _Replay(server, log, codec, on_progress, start=start, sleep=sleep)
         replay.begin()
         _catch_up(replay, server, log)
         told = _compare(replay, server, log)
@@ -78,12 +81,12 @@ def rebuild_search(
         server.close()
 
 
-def drop_old_search(url: str) -> None:
-    """Remove the index that the last swap replaced, and any older one."""
+def drop_old_search(url: str) -> bool:
+    """Remove the index that the last swap replaced, and any older one; False if there was none."""
     server = SearchServer(url)
     try:
         _hand_over(server)
-        _drop_before(server, live_generation(server))
+        return _drop_before(server, live_generation(server))
     finally:
         server.close()
 
@@ -97,10 +100,12 @@ class _Replay:
         log: Log,
         codec: Codec,
         on_progress: Callable[[Replayed], None],
+        *,
+        start: int | None,
         sleep: Sleep,
     ) -> None:
         self._server, self._log, self._codec = server, log, codec
-        self._on_progress, self._sleep = on_progress, sleep
+        self._on_progress, self._start, self._sleep = on_progress, start, sleep
         self._at: dict[int, Position] = {}
         self.index = ""
         self.refused = 0
@@ -119,12 +124,14 @@ class _Replay:
         if not self.index:
             self._make(known)
         if live is not None:
-            _carry_erased(self._server, live.name, self.index)
+            carry_erased(self._server, live.name, self.index)
 
     def _resume(self, begun: Generation) -> bool:
-        if (begun.log, begun.version) != (self._log.uuid, VERSION):
+        if (begun.log, begun.version, begun.start) != (self._log.uuid, VERSION, self._start):
             return False
         at = positions(self._server, begun.name)
+        if self._start is not None and len(at) < self._log.partitions(DETECTED.name):
+            return False  # killed while it took over
         if any(one.also or one.moved_to for one in at.values()):
             return False  # it was a live one once
         self.index, self._at = begun.name, at
@@ -183,8 +190,20 @@ class _Replay:
 
     def _make(self, known: list[Generation]) -> None:
         number = max((g.number for g in known), default=0) + 1
-        self.index = create(self._server, number, self._log.uuid, live=False)
+        uuid, start = self._log.uuid, self._start
+        followed = _followed(self._server, self._log)
+        if start is not None and followed is None:
+            raise ViewMismatch(
+                "there is no view of this log and this version to take older sightings over from: "
+                "rebuild without --from"
+            )
+        self.index = create(self._server, number, uuid, live=False, start=start)
         self._at = {}
+        if start is not None and followed is not None:
+            live, stands = followed
+            take_over(self._server, live.name, self.index, start, self._sleep)
+            for partition, offset in first_offsets(self._log, stands, start).items():
+                self._at[partition] = self._store(Position(self.index, partition, offset))
 
     def _remove(self, name: str) -> None:
         """Take a generation away from the live view's writer, then delete it."""
@@ -281,7 +300,7 @@ def _swap(replay: _Replay, server: SearchServer, log: Log) -> None:
     # Whatever the live view's writer began before it was asked lies below its position now.
     replay.to(_target(server, log))
     if live is not None:
-        _carry_erased(server, live.name, replay.index)
+        carry_erased(server, live.name, replay.index)
         _drop_before(server, live)
     refresh(server, replay.index)
     show(server, replay.index)
@@ -316,15 +335,8 @@ def _at_least(old: Position) -> Callable[[Position], Position]:
     return raised
 
 
-def _carry_erased(server: SearchServer, source: str, target: str) -> None:
-    """What is erased stays erased, also where the log has forgotten that it was."""
-    with point_in_time(server, source) as pit:
-        erased = (("erase", found["erased"]) for found in documents(server, pit, "erased"))
-        while some := list(islice(erased, _BATCH)):
-            write(server, [target], some)
-
-
-def _drop_before(server: SearchServer, live: Generation | None) -> None:
-    for older in generations(server):
-        if live is not None and older.number < live.number:
-            delete(server, older.name)
+def _drop_before(server: SearchServer, live: Generation | None) -> bool:
+    older = [g for g in generations(server) if live is not None and g.number < live.number]
+    for generation in older:
+        delete(server, generation.name)
+    return bool(older)

@@ -11,7 +11,7 @@ from schemas.topics import DETECTED
 
 # A sighting is said after it was captured, but for clocks: reads of up to a minute ahead are taken,
 # and the log's own may have been set back a little.
-_MARGIN = 600_000_000  # microseconds
+MARGIN = 600_000_000  # microseconds
 _NAMES = ", ".join(COLUMNS)
 
 
@@ -34,7 +34,7 @@ def begin(view: SightingsView, log: Log, live: dict[int, int], start: int) -> No
     Not beyond ``live``, where the live view stands: what is taken over later is not older.
     """
     for partition in range(log.partitions(DETECTED.name)):
-        found = first_offset(log, DETECTED.name, partition, start - _MARGIN)
+        found = first_offset(log, DETECTED.name, partition, start - MARGIN)
         view.apply(partition, 0, [], min(found, live.get(partition, 0)))
 
 

@@ -14,7 +14,7 @@ from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
 from projections import search_rebuild
 from projections.compare import by_hour, contents
-from projections.errors import PositionConflict
+from projections.errors import PositionConflict, ViewMismatch
 from projections.rebuild import Rebuilt
 from projections.search_contents import search_contents
 from projections.search_documents import ERASED
@@ -34,7 +34,7 @@ from projections.search_view import SearchView
 from projections.view import SightingsView, change_of
 from schemas.codec import Codec
 from schemas.topics import DETECTED
-from tests.projections.sightings import event_id, progress, sighting
+from tests.projections.sightings import NOON, event_id, progress, sighting
 
 
 class Killed(Exception):
@@ -119,8 +119,9 @@ def test_a_rebuild_equals_the_live_view_and_takes_its_place(log, codec, live, se
     live.apply(0, at[0], [sighting(50)], at[0] + 1)
     assert live.positions() == {0: at[0] + 1, 1: at[1]}
     assert event_id(50) in {one.event_id for one in search_contents(search)}
-    drop_old_search(search)
+    assert drop_old_search(search)
     assert named(server) == {"alpr-events-000002": True}
+    assert not drop_old_search(search)
 
 
 def test_a_second_rebuild_drops_what_the_first_replaced(log, codec, live, search, server):
@@ -354,6 +355,27 @@ def test_postgresql_and_opensearch_show_the_same(log, codec, live, search, url):
         follow(log, codec, rows)
     assert list(contents(url)) == list(search_contents(search))
     assert by_hour(contents(url)) == by_hour(search_contents(search))
+
+
+def test_what_is_older_is_taken_over_and_only_what_is_newer_is_replayed(world):
+    log, codec, live, search, server = world
+    wrong = {"doc": {"plate_text": "KEPT"}}
+    server.ask("POST", f"/alpr-events-000001/_update/{event_id(3)}", wrong)
+    later = NOON + 20 * 1_000_000
+    assert rebuild_search(search, log, codec, start=later, swap=False) == Rebuilt(39, 0, [])
+    append(log, codec, 0, [sighting(6, 9), sighting(95)])
+    follow(log, codec, live)
+    assert rebuild_search(search, log, codec, start=later) == Rebuilt(40, 0, [])
+    taken = server.ask("GET", f"/alpr-events-000002/_doc/{event_id(3)}")
+    assert taken["_source"]["plate_text"] == "KEPT"
+    assert {one.event_id: one.revision for one in search_contents(search)}[event_id(6)] == 9
+    differences = rebuild_search(search, log, codec).differences  # from the log alone
+    assert [(d.live_rows, d.rebuilt_rows) for d in differences] == [(40, 40)]
+
+
+def test_without_a_view_there_is_nothing_to_take_over(log, codec, search):
+    with pytest.raises(ViewMismatch, match="rebuild without --from"):
+        rebuild_search(search, log, codec, start=NOON)
 
 
 def test_an_alias_that_was_moved_by_hand_is_followed(log, codec, live, search, server):
