@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api import errors, events, login, models, observe, pages, parameters, reference
 from api.encode import Json
-from api.guard import Guard, Trust
+from api.guard import COOKIE, Guard, Trust
 from api.head import HeadAsGet
 from api.hosts import OwnHosts
 from api.live import LiveFeed, Pace
@@ -31,6 +31,17 @@ _DESCRIPTION = (
     f"as UTC. `limit` is at most {parameters.MAX_LIMIT}. Retracted sightings are left out unless "
     "`include_retracted=true`. Every failure is told as `{error, detail}`."
 )
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": models.Problem, "description": "A key is needed"},
+    403: {"model": models.Problem, "description": "The key's role is not enough"},
+    422: {"model": models.Problem, "description": "A parameter cannot be used"},
+}
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+}
 
 
 def create_app(
@@ -68,7 +79,7 @@ def create_app(
         openapi_url=None,  # FastAPI's own route would not pass the guard
         dependencies=[Depends(guard)],
         lifespan=lifespan,
-        responses={422: {"model": models.Problem, "description": "A parameter cannot be used"}},
+        responses=_REFUSALS if keys else {422: _REFUSALS[422]},
     )
     app.state.feed = feed
     app.state.authenticated = keys is not None
@@ -137,7 +148,11 @@ def create_app(
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi() -> Response:
-        return Json(app.openapi())
+        told = app.openapi()
+        if keys is None:
+            return Json(told)
+        schemes = {"components": {**told["components"], "securitySchemes": _SCHEMES}}
+        return Json({**told, **schemes, "security": [{name: []} for name in _SCHEMES]})
 
     app.include_router(login.router(keys, guard, rendered))
     app.include_router(events.router(queries, stats, feed))

@@ -579,6 +579,16 @@ def test_what_a_method_may_be_is_told_with_a_405(locked: str):
     assert "use POST" in answer.json()["detail"]
 
 
+def test_openapi_and_the_reference_say_how_a_key_is_given(locked: str, reader: str, address: str):
+    told = ask(locked, "/openapi.json", **bearer(reader)).json()
+    assert set(told["components"]["securitySchemes"]) == {"bearer", "header", "session"}
+    assert {"bearer": []} in told["security"]
+    assert "401" in told["paths"]["/stats"]["get"]["responses"]
+    assert "Authorization: Bearer" in ask(locked, "/docs", **bearer(reader)).text
+    assert "security" not in ask(address, "/openapi.json").json()
+    assert "Bearer" not in ask(address, "/docs").text
+
+
 def test_named_origins_may_send_a_key(
     queries: SightingQueries, world: World, keys: AccessKeys, reader: str
 ):
