@@ -1,19 +1,35 @@
 """The log as Bytewax's source and sink: batches of one partition in, batches out."""
 
-from collections.abc import Mapping, Sequence
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from eventlog.log import Append, Entry, Log, LogMismatch, OffsetGone
+from dataflows.observe import consumed
+from eventlog.log import (
+    Append,
+    Entry,
+    Log,
+    LogError,
+    LogMismatch,
+    OffsetGone,
+    RecordTooLarge,
+)
 
 BATCH = 500
 """Records read at once: enough to amortise a read, little enough to be out within a second."""
-IDLE = (timedelta(milliseconds=5), timedelta(milliseconds=25))
+Idle = tuple[timedelta, timedelta]
+IDLE: Idle = (timedelta(milliseconds=5), timedelta(milliseconds=25))
 """How soon to look again when there was nothing: at first, and after a second without."""
 _PATIENCE = 200
+MARK_S = 5.0
+"""How often a reader's group is marked, for tools to show its lag."""
+
+_log = logging.getLogger(__name__)
 
 
 class Position(NamedTuple):
@@ -36,10 +52,48 @@ def part_name(partition: int) -> str:
     return f"{partition:04d}"
 
 
+class _Marks:
+    """Tells the log now and then how far a group of readers is. Nobody resumes from it."""
+
+    def __init__(self, log: Log, topic: str, group: str, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._topic = topic
+        self._group = group
+        self._clock = clock
+        self._news: dict[int, int] = {}
+        self._told: dict[int, int] = {}
+        self._next = clock() + MARK_S
+
+    def note(self, partition: int, offset: int) -> None:
+        """Note a position; tell all that are new every ``MARK_S``."""
+        if self._told.get(partition) != offset:
+            self._news[partition] = offset
+        now = self._clock()
+        if now < self._next or not self._news:
+            return
+        self._next = now + MARK_S
+        try:
+            self._log.mark(self._group, self._topic, self._news)
+        except LogError as error:
+            _log.warning("the lag of %s is not shown for now: %s", self._group, error)
+        else:
+            self._told |= self._news
+            self._news = {}
+
+
 class _Reader(StatefulSourcePartition["tuple[str, Batch]", "tuple[str, int]"]):
     """Reads one partition from a position on, never waiting."""
 
-    def __init__(self, log: Log, topic: str, partition: int, position: Position) -> None:
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        partition: int,
+        position: Position,
+        *,
+        marks: _Marks | None,
+        idle: Idle,
+    ) -> None:
         if position.log != log.uuid:
             raise LogMismatch(
                 f"the stored position of {topic}, partition {partition}, is of log {position.log},"
@@ -49,7 +103,10 @@ class _Reader(StatefulSourcePartition["tuple[str, Batch]", "tuple[str, int]"]):
         self._topic = topic
         self._partition = partition
         self._offset = position.offset
+        self._marks = marks
+        self._pauses = idle
         self._idle = 0
+        self._consumed = consumed().labels(topic)
 
     def next_batch(self) -> list[tuple[str, Batch]]:
         try:
@@ -63,15 +120,18 @@ class _Reader(StatefulSourcePartition["tuple[str, Batch]", "tuple[str, int]"]):
             self._idle = min(self._idle + 1, _PATIENCE)
             return []
         self._idle = 0
+        self._consumed.inc(len(entries))
         start, self._offset = self._offset, entries[-1].offset + 1
         return [(part_name(self._partition), Batch(start, entries, self._offset))]
 
     def next_awake(self) -> datetime | None:
         if not self._idle:
             return None
-        return datetime.now(UTC) + IDLE[self._idle >= _PATIENCE]
+        return datetime.now(UTC) + self._pauses[self._idle >= _PATIENCE]
 
     def snapshot(self) -> tuple[str, int]:
+        if self._marks is not None:
+            self._marks.note(self._partition, self._offset)
         return self._log.uuid, self._offset
 
 
@@ -80,7 +140,8 @@ class LogSource(FixedPartitionedSource["tuple[str, Batch]", "tuple[str, int]"]):
 
     Starts where Bytewax's recovery store says, else at ``starts`` (next offset by partition),
     else at the beginning. An offset that retention has dropped raises OffsetGone rather than
-    being skipped, unless nothing was ever read.
+    being skipped, unless nothing was ever read. ``group`` is the name under which the log is told
+    how far the reading is.
     """
 
     def __init__(
@@ -89,11 +150,16 @@ class LogSource(FixedPartitionedSource["tuple[str, Batch]", "tuple[str, int]"]):
         topic: str,
         partitions: Sequence[int],
         starts: Mapping[int, int] | None = None,
+        group: str | None = None,
+        *,
+        idle: Idle = IDLE,
     ) -> None:
         self._log = log
         self._topic = topic
         self._partitions = {part_name(partition): partition for partition in partitions}
         self._starts = starts or {}
+        self._marks = _Marks(log, topic, group, time.monotonic) if group else None
+        self._idle = idle
 
     def list_parts(self) -> list[str]:
         """One part for each partition."""
@@ -108,7 +174,9 @@ class LogSource(FixedPartitionedSource["tuple[str, Batch]", "tuple[str, int]"]):
             position = Position(*resume_state)
         else:
             position = Position(self._log.uuid, self._starts.get(partition, 0))
-        return _Reader(self._log, self._topic, partition, position)
+        return _Reader(
+            self._log, self._topic, partition, position, marks=self._marks, idle=self._idle
+        )
 
 
 class _Writer(StatefulSinkPartition["Sequence[Append]", None]):
@@ -119,15 +187,31 @@ class _Writer(StatefulSinkPartition["Sequence[Append]", None]):
 
     def write_batch(self, values: list[Sequence[Append]]) -> None:
         records = [record for batch in values for record in batch]
-        if records:
-            self._log.append(self._topic, self._partition, records)
+        if not records:
+            return
+        try:
+            self._log.send(self._topic, self._partition, records)
+        except RecordTooLarge:
+            self._send_what_fits(records)
 
     def snapshot(self) -> None:
-        """Nothing is pending: an append that returned is durable."""
+        """The epoch closes when all that was sent in it is durable; there is no state."""
+        self._log.flush()
+
+    def _send_what_fits(self, records: Sequence[Append]) -> None:
+        """What no topic takes must not stop all that follows it."""
+        for record in records:
+            try:
+                self._log.send(self._topic, self._partition, [record])
+            except RecordTooLarge as error:
+                _log.error("the record of key %r is left out: %s", record.key, error)
 
 
 class LogSink(FixedPartitionedSink["Sequence[Append]", None]):
-    """Appends sequences of records to the partition of a topic that their key names."""
+    """Appends sequences of records to the partition of a topic that their key names.
+
+    They are durable when the epoch closes, or the flow ends with the log's error.
+    """
 
     def __init__(self, log: Log, topic: str, partitions: Sequence[int]) -> None:
         self._log = log

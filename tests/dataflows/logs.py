@@ -17,6 +17,7 @@ class MemoryLog:
     def __init__(self, short_reads: int = 1 << 30) -> None:
         self.entries: dict[str, list[Entry]] = {}
         self.dropped: dict[str, int] = {}
+        self.marked: dict[tuple[str, str], dict[int, int]] = {}
         self._most = short_reads
 
     def partitions(self, topic: str) -> int:
@@ -31,6 +32,18 @@ class MemoryLog:
                 Entry(topic, partition, offset, at, record.key, record.value, record.headers)
             )
         return range(first, len(found))
+
+    def send(self, topic: str, partition: int, records: Sequence[Append]) -> None:
+        self.append(topic, partition, records)
+
+    def flush(self) -> None:
+        """Nothing is pending."""
+
+    def mark(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        self.marked.setdefault((group, topic), {}).update(positions)
+
+    def marks(self, group: str, topic: str) -> dict[int, int]:
+        return self.marked.get((group, topic), {})
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Entry]:
         lowest = self.lowest(topic, partition)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dataflows.log_io import BATCH, LogSink, LogSource, part_name
-from eventlog.log import Append, LogMismatch, OffsetGone
+from dataflows.log_io import BATCH, MARK_S, LogSink, LogSource, part_name
+from eventlog.log import Append, LogError, LogMismatch, OffsetGone, RecordTooLarge
 from schemas.topics import DETECTED, RAW
 from tests.dataflows.logs import MemoryLog
 
@@ -117,3 +117,62 @@ def test_a_sinks_parts_are_the_partitions_that_keys_name():
     assert [names[sink.part_fn(part_name(n))] for n in (10, 2, 7)] == [
         part_name(n) for n in (10, 2, 7)
     ]
+
+
+class Counting(MemoryLog):
+    """Notes when it was flushed, and takes no value of more than 9 bytes."""
+
+    def __init__(self):
+        super().__init__()
+        self.flushed_at = []
+
+    def send(self, topic, partition, records):
+        if any(len(record.value or b"") > 9 for record in records):
+            raise RecordTooLarge(f"a record is too large for {topic}")
+        super().send(topic, partition, records)
+
+    def flush(self):
+        self.flushed_at.append(self.end(DETECTED.name, 0))
+
+
+def test_an_epoch_closes_when_what_was_sent_in_it_is_durable():
+    log = Counting()
+    part = LogSink(log, DETECTED.name, [0]).build_part("out", part_name(0), None)
+    part.write_batch([[Append(b"a", b"1")]])
+    part.write_batch([[Append(b"b", b"2")]])
+    part.snapshot()
+    assert log.flushed_at == [2]
+
+
+def test_a_record_that_no_topic_takes_stops_nothing_and_is_told(caplog):
+    log = Counting()
+    part = LogSink(log, DETECTED.name, [0]).build_part("out", part_name(0), None)
+    part.write_batch([[Append(b"a", b"1"), Append(b"big", bytes(10)), Append(b"b", b"2")]])
+    assert [e.value for e in log.read(DETECTED.name, 0, 0, 9)] == [b"1", b"2"]
+    assert "b'big' is left out: a record is too large" in caplog.text
+
+
+def test_a_group_is_marked_now_and_then_with_the_positions_that_moved(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("dataflows.log_io.time.monotonic", lambda: now[0])
+    log = filled(5)
+    source = LogSource(log, RAW.name, [0], group="g")
+    part = source.build_part("raw", part_name(0), None)
+    part.next_batch()
+    part.snapshot()
+    assert log.marks("g", RAW.name) == {}
+    now[0] += MARK_S
+    part.snapshot()
+    assert log.marks("g", RAW.name) == {0: 5}
+
+
+def test_a_log_that_takes_no_marks_stops_nothing(monkeypatch, caplog):
+    now = [100.0]
+    monkeypatch.setattr("dataflows.log_io.time.monotonic", lambda: now[0])
+    log = filled(5)
+    monkeypatch.setattr(log, "mark", lambda *_: (_ for _ in ()).throw(LogError("away")))
+    part = LogSource(log, RAW.name, [0], group="g").build_part("raw", part_name(0), None)
+    part.next_batch()
+    now[0] += MARK_S
+    assert part.snapshot() == (log.uuid, 5)
+    assert "the lag of g is not shown for now: away" in caplog.text
