@@ -16,11 +16,12 @@ from bytewax.operators import StatefulBatchLogic
 from dataflows.dead_letters import dead_letter
 from dataflows.layout import FLOW, FOLD, SOURCE, OwnedSource
 from dataflows.log_io import Batch, LogSink, LogSource
+from dataflows.patience import Patience
 from eventlog.log import Append, Entry, Log
 from rules.dedup import Deduplication
 from rules.grammar import Grammar, grammar
 from rules.settings import DedupSettings
-from schemas.codec import Codec, DecodeError
+from schemas.codec import Codec, DecodeError, RegistryUnavailable
 from schemas.topics import DETECTED, DLQ, RAW, REJECTED
 
 _OUT = {"PlateEvent": DETECTED.name, "Progress": DETECTED.name, "ReadRejected": REJECTED.name}
@@ -78,10 +79,17 @@ class Dedup:
         assert self._state is not None, "a snapshot follows a batch or a resumption"
         return self._state
 
+    def _decode(self, value: bytes) -> tuple[str, Any]:
+        """The record; a registry that is away says nothing about it and is waited for."""
+        try:
+            return self._codec.decode(value)
+        except RegistryUnavailable:
+            return Patience((RegistryUnavailable,)).until(lambda: self._codec.decode(value))
+
     def _one(self, fold: Deduplication, entry: Entry, decided: Decided) -> None:
         if entry.value is None:
             raise DecodeError("unreadable", "a raw record without a value")
-        name, record = self._codec.decode(entry.value)
+        name, record = self._decode(entry.value)
         if name not in RAW.records:
             raise DecodeError("schema", f"a {name} does not belong on {RAW.name}")
         for out in fold.fold(name, record, entry.offset, entry.appended_at):

@@ -18,13 +18,16 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from dataflows.dead_letters import dead_letter
 from dataflows.log_io import Batch, LogSource, part_name
+from dataflows.observe import written
 from dataflows.patience import Patience
 from eventlog.log import Append, Entry, Log, LogUnavailable
 from projections.errors import EmbeddedError, PositionConflict, ViewMissing, ViewUnavailable
 from projections.view import Change, Refused, SightingsView, change_of
-from schemas.codec import Codec, DecodeError
+from schemas.codec import Codec, DecodeError, RegistryUnavailable
 from schemas.topics import DETECTED, DLQ
 
+GROUP = "alpr-storage-consumer"
+"""The group that Kafka's tools show the lag of; the position itself is the view's."""
 RETENTION_LOOK_S = 3_600
 
 
@@ -32,7 +35,8 @@ def _patience(revive: Callable[[], object] = lambda: None) -> Patience:
     """Waits for the database, the log and the registry; a view that was removed is made anew by
     the next start of the flow.
     """
-    return Patience((ViewUnavailable, LogUnavailable, EmbeddedError), (ViewMissing,), revive)
+    away = (ViewUnavailable, LogUnavailable, RegistryUnavailable, EmbeddedError)
+    return Patience(away, (ViewMissing,), revive)
 
 
 class Retention:
@@ -96,7 +100,8 @@ class Projection:
             again = next(tries) > 0
             if again and self._view.positions().get(self._partition, 0) == batch.end:
                 return
-            self._view.apply(self._partition, batch.start, changes, batch.end, keep)
+            refused = self._view.apply(self._partition, batch.start, changes, batch.end, keep)
+            written().inc(len(changes) - len(refused))
 
         self._patience.until(lambda: self._bury(dead))
         self._patience.until(write)
@@ -175,7 +180,7 @@ def project_flow(
                 " newer one, or rebuild the view with `alpr replay`"
             )
     flow = Dataflow("project")
-    source = LogSource(log, DETECTED.name, partitions, starts)
+    source = LogSource(log, DETECTED.name, partitions, starts, group=GROUP)
     detected = op.input("detected", flow, source)
     op.output("to_view", detected, ViewSink(log, codec, view, partitions, waits))
     return flow

@@ -7,9 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflows.dead_letters import CUT, PART, WHOLE, Place, dead_letter, place, redriven
+from dataflows.dedup import Dedup
 from eventlog.log import Entry
-from schemas.codec import Codec
+from rules.grammar import grammar
+from rules.settings import DedupSettings
+from schemas.codec import Codec, RegistryUnavailable
 from schemas.topics import DETECTED, RAW
+from tests.rules.world import read
 from tests.schemas.memory import MemoryRegistry
 
 CODEC = Codec(MemoryRegistry())
@@ -84,3 +88,22 @@ def test_a_place_is_read_as_it_is_written():
     for wrong in ("", "raw", "alpr.reads.raw/3", "alpr.reads.raw/-3/1", "no.topic/0/0", "/0/0"):
         with pytest.raises(ValueError):  # noqa: PT011
             place(wrong)
+
+
+def test_a_registry_that_is_away_is_waited_for_and_no_reason_to_bury(monkeypatch):
+    class Away(MemoryRegistry):
+        answers = iter([False, False])
+
+        def schema(self, schema_id):
+            if not next(self.answers, True):
+                raise RegistryUnavailable("away")
+            return super().schema(schema_id)
+
+    registry = Away()
+    codec = Codec(registry)
+    codec.register()
+    value = codec.encode(RAW.name, "PlateRead", read(0, "KAX1234"))
+    monkeypatch.setattr("dataflows.patience._FIRST_S", 0.001)
+    decided = Dedup(Codec(registry), DedupSettings(), grammar()).batch([entry(value)])
+    assert decided.dead == []
+    assert len(decided.detected) == 1
