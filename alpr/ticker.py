@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
 from alpr.wiring import open_codec, open_log
-from eventlog.log import Append, Log, LogError, LogFull
+from eventlog.log import Append, Log, LogError, LogFull, LogUnavailable
 from schemas.codec import Codec
 from schemas.topics import DAY_US, DETECTED, RAW, TOPICS
 
@@ -44,23 +44,25 @@ class Ticker:
         self._clock = clock
 
     def run(self) -> None:
-        """Tick until ``wait`` says so. A full disk is waited out, as it is for everybody."""
-        full = False
+        """Tick until ``wait`` says so. A full disk and a log that is away are waited out."""
+        waiting = False
         while not self._wait(1.0 - self._clock() % 1.0):
             try:
                 self.tick()
-            except LogFull as error:
-                if not full:
-                    _log.error("no ticks until there is space again: %s", error)
-                full = True
+            except (LogFull, LogUnavailable) as error:
+                if not waiting:
+                    why = "there is space" if isinstance(error, LogFull) else "the log is there"
+                    _log.error("no ticks until %s again: %s", why, error)
+                waiting = True
             else:
-                full = False
+                waiting = False
 
     def tick(self) -> None:
         """One tick for each partition, now."""
         value = self._encode({"at": int(self._clock() * 1_000_000)})
         for partition in range(self._log.partitions(RAW.name)):
-            self._log.append(RAW.name, partition, [Append(None, value)])
+            self._log.send(RAW.name, partition, [Append(None, value)])
+        self._log.flush()
 
 
 def retention(settings: Settings) -> Mapping[str, int]:

@@ -122,7 +122,8 @@ def dedup_flow(
         return _DedupLogic(Dedup(codec, settings, plates, state))
 
     flow = Dataflow(FLOW)
-    source = OwnedSource(LogSource(log, RAW.name, partitions), partitions, log.partitions(RAW.name))
+    raw = LogSource(log, RAW.name, partitions, group="alpr-dedup")
+    source = OwnedSource(raw, partitions, log.partitions(RAW.name))
     decided = op.stateful_batch(FOLD, op.input(SOURCE, flow, source), logic)
     detected = op.map_value("detected", decided, lambda batch: batch.detected)
     rejected = op.map_value("rejected", decided, lambda batch: batch.rejected)

@@ -152,7 +152,8 @@ def index_flow(
         for partition in partitions
     ]
     flow = Dataflow("index")
-    detected = op.input("detected", flow, LogSource(log, DETECTED.name, partitions, starts))
+    source = LogSource(log, DETECTED.name, partitions, starts, group="alpr-elasticsearch-consumer")
+    detected = op.input("detected", flow, source)
     op.output("to_search", detected, SearchSink(indexings))
     return flow
 

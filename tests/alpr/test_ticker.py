@@ -92,7 +92,10 @@ def test_a_full_disk_is_waited_out(log: SqliteLog, codec: Codec, caplog: pytest.
         def partitions(self, topic: str) -> int:
             return 1
 
-        def append(self, topic: str, partition: int, records: list[Append]) -> None:
+        def flush(self) -> None:
+            """Nothing is pending."""
+
+        def send(self, topic: str, partition: int, records: list[Append]) -> None:
             self.appends += 1
             if self.appends in (2, 3):
                 raise LogFull("no space left on the disk")
