@@ -100,7 +100,7 @@ def _view(name: str, settings: Settings) -> Iterator[View]:
                 "the database, which `alpr replay --view timescale` rebuilds"
             )
         url = settings.search_url
-        yield View(partial(rebuild_search, url), lambda: drop_old_search(url) is not False)
+        yield View(partial(rebuild_search, url), partial(drop_old_search, url))
         return
     from projections.rebuild import drop_old, rebuild
 
