@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.middleware.cors import CORSMiddleware
+from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from api import errors, events, login, models, observe, pages, parameters, reference
@@ -53,6 +54,7 @@ def create_app(
     cors_origins: Sequence[str] = (),
     pace: Pace = Pace(),  # noqa: B008 (frozen)
     trust: Trust = Trust(),  # noqa: B008 (frozen)
+    counted: Collector | None = None,
 ) -> FastAPI:
     """The application on a read model, a picture store and keys, which stay the caller's.
 
@@ -60,7 +62,8 @@ def create_app(
     ``app.state.authenticated`` tells the server. ``hosts`` are names it is called by besides
     localhost. ``cors_origins`` are the origins whose pages may read the API, such as
     ``https://gate.example``. ``app.state.feed`` is the LiveFeed, to be closed before the server
-    waits for its connections to end.
+    waits for its connections to end. ``counted`` is
+    served at /metrics beside what is counted here.
     """
     feed = LiveFeed(queries, pace)
     guard = Guard(keys, NEEDED, trust)
@@ -87,6 +90,8 @@ def create_app(
     stats = Shared(queries.stats)
     app.add_middleware(OwnHosts, names=hosts, numbers=keys is not None)
     metrics = observe.install(app, lambda: feed.listeners, images.origin)
+    if counted is not None:
+        metrics.add(counted)
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -139,7 +144,7 @@ def create_app(
 
     @app.get("/metrics", response_model=None, tags=["service"])
     def prometheus() -> Response:
-        """Requests counted and timed, in Prometheus's text format."""
+        """What was counted and timed, here and by the flows, in Prometheus's text format."""
         return metrics.exposition()
 
     @app.get("/docs", include_in_schema=False)

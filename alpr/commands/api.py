@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from alpr.errors import Busy
 from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
-from alpr.wiring import open_database, open_images, open_keys, open_queries
+from alpr.wiring import (
+    open_codec,
+    open_database,
+    open_images,
+    open_keys,
+    open_log,
+    open_queries,
+)
 
 if TYPE_CHECKING:
     from projections.access import AccessKeys
@@ -37,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; exit code 0."""
     from api.app import create_app
+    from api.counted import Counted
     from api.serve import ServeError, serve
 
     configure_logs(arguments.debug)
@@ -53,7 +61,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     try:
         queries = open_queries(database)
         keys = open_keys(database) if settings.authenticated else None
-        app = create_app(queries, open_images(settings), keys=keys, hosts=settings.api_hosts)
+        app = create_app(
+            queries,
+            open_images(settings),
+            keys=keys,
+            hosts=settings.api_hosts,
+            counted=Counted(lambda: (open_log(settings), open_codec(settings))),
+        )
         if keys is not None:
             address = f"http://{_named(host, settings.api_hosts)}:{port}"
             threading.Thread(
