@@ -47,12 +47,12 @@ def connect(url: str, schema: str, statement_timeout_ms: int = 0) -> Connection:
             f" -c statement_timeout={statement_timeout_ms}",
         )
     except psycopg2.OperationalError as error:
-        place = without_password(url)
-        if _REFUSAL.search(str(error)):
+        place, said = without_password(url), " ".join(str(error).split())
+        if _REFUSAL.search(said):
             raise AccessRefused(
-                f"{place} does not let us in: {error}; mend ALPR_DATABASE_URL, or the user's rights"
+                f"{place} does not let us in: {said}; mend ALPR_DATABASE_URL, or the user's rights"
             ) from error
-        raise ViewUnavailable(f"no connection to {place}: {error}") from error
+        raise ViewUnavailable(f"no connection to {place}: {said}") from error
 
 
 def alive(connection: Connection | None) -> bool:
