@@ -1,5 +1,6 @@
 """The schema registry of a Kafka system, by Confluent's HTTP API."""
 
+import contextlib
 import json
 import logging
 import os
@@ -246,7 +247,8 @@ class _Kept:
                 draft.write_text(json.dumps(whole), encoding="utf-8")
                 os.replace(draft, self.path)
             except OSError as error:
-                draft.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    draft.unlink()
                 _log.warning("%s cannot be written (%s): no start while the registry is down",
                              self.path, error.strerror)  # fmt: skip
 
