@@ -7,7 +7,7 @@ are offsets. So its sightings have to be over before (`alpr log close`).
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -20,6 +20,7 @@ from alpr.wiring import open_codec, open_log
 from dataflows.dead_letters import dead_letter
 from eventlog.exactly_once import ExactlyOnce
 from eventlog.log import Append, Entry, Log, LogError, OffsetGone
+from eventlog.span import span
 from schemas.codec import Codec, DecodeError, SchemaRegistry, record_name
 from schemas.topics import (
     DETECTED,
@@ -181,8 +182,11 @@ class LogCopy:
             return
         running: set[bytes] = set()
         erased: set[bytes] = set()
-        partitions = range(self._source.partitions(DETECTED.name))
-        for entry in chain.from_iterable(entries(self._source, DETECTED, p) for p in partitions):
+        source, topic = self._source, DETECTED.name
+        parts = (
+            span(source, topic, p, 0, source.end(topic, p)) for p in range(source.partitions(topic))
+        )
+        for entry in chain.from_iterable(parts):
             key = entry.key or b""
             status = OVER[0] if entry.value is None else self._translator.status(entry)
             if entry.value is None:
@@ -321,7 +325,7 @@ def _end_sources(log: Log, codec: Codec) -> int:
     ended = 0
     for partition in range(log.partitions(RAW.name)):
         running: dict[tuple[str, str], tuple[Entry, Any]] = {}
-        for entry in entries(log, RAW, partition):
+        for entry in span(log, RAW.name, partition, 0, log.end(RAW.name, partition)):
             try:
                 name, record = codec.decode(entry.value or b"")
             except DecodeError:
@@ -350,11 +354,3 @@ def _end_sources(log: Log, codec: Codec) -> int:
         log.append(RAW.name, partition, records)
         ended += len(records)
     return ended
-
-
-def entries(log: Log, topic: Topic, partition: int) -> Iterator[Entry]:
-    """Every record of a partition."""
-    at = log.lowest(topic.name, partition)
-    while found := log.read(topic.name, partition, at, ROUND):
-        yield from found
-        at = found[-1].offset + 1

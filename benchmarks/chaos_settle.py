@@ -10,6 +10,7 @@ from typing import Any
 from alpr.wiring import open_codec, open_log
 from benchmarks.chaos_stack import Stack
 from eventlog.log import Entry, Log
+from eventlog.span import span
 from projections.compare import by_hour, contents, differences
 from projections.search_contents import search_contents
 from rules.accounts import RawRead, account
@@ -82,14 +83,11 @@ def _books(log: Log, codec: Codec) -> dict[str, Any]:
 def _decoded(log: Log, codec: Codec, topic: str) -> Iterator[tuple[Entry, str | None, Any]]:
     """Every record of a topic, its name and itself; None for both where it is none."""
     for partition in range(log.partitions(topic)):
-        at, end = log.lowest(topic, partition), log.end(topic, partition)
-        while at < end:
-            for entry in log.read(topic, partition, at, 1000):
-                at = entry.offset + 1
-                try:
-                    yield entry, *codec.decode(entry.value or b"")
-                except DecodeError:
-                    yield entry, None, None
+        for entry in span(log, topic, partition, 0, log.end(topic, partition)):
+            try:
+                yield entry, *codec.decode(entry.value or b"")
+            except DecodeError:
+                yield entry, None, None
 
 
 def _replay(stack: Stack, view: str) -> bool:

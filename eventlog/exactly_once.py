@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from eventlog.kafka import LogUnavailable, wire_headers
+from eventlog.kafka_client import Trouble, config
+from eventlog.kafka_reader import APPENDED_AT, TIME
 from eventlog.kafka_url import KafkaAddress
 from eventlog.log import Append, LogError
 
@@ -30,23 +31,26 @@ class ExactlyOnce:
     def __init__(self, address: KafkaAddress, name: str) -> None:
         self._address = address
         self._name = name = address.prefix + name
-        self._consumer = Consumer(
-            address.config() | {"group.id": name, "enable.auto.commit": False}
-        )
+        self._trouble = Trouble(address)
+        membership = {"group.id": name, "enable.auto.commit": False}
+        self._consumer = Consumer(config(address, self._trouble, membership))
         self._producer = Producer(
-            address.config()
-            | {
-                "transactional.id": name,
-                "compression.type": address.compression,
-                "linger.ms": 5,
-                "transaction.timeout.ms": int(TIMEOUT_S * 1000),
-            }
+            config(
+                address,
+                self._trouble,
+                {
+                    "transactional.id": name,
+                    "compression.type": address.compression,
+                    "linger.ms": 5,
+                    "transaction.timeout.ms": int(TIMEOUT_S * 1000),
+                },
+            )
         )
         try:
             # Waits for a transaction of a killed predecessor, and ends it.
             self._producer.init_transactions(TIMEOUT_S)
         except KafkaException as error:
-            raise self._told(error) from error
+            raise self._told(error, f"taking up {self._name}") from error
 
     def positions(self, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """The next position of each topic and partition that was ever committed."""
@@ -55,7 +59,7 @@ class ExactlyOnce:
         try:
             known = self._consumer.committed(asked, TIMEOUT_S)
         except KafkaException as error:
-            raise self._told(error) from error
+            raise self._told(error, "asking how far it was copied") from error
         return {
             (at.topic.removeprefix(prefix), at.partition): at.offset
             for at in known
@@ -82,7 +86,7 @@ class ExactlyOnce:
                             value=record.value,
                             key=record.key,
                             partition=partition,
-                            headers=wire_headers(record),
+                            headers=_headers(record),
                         )
                         break
                     except BufferError:  # full: wait for the broker
@@ -94,20 +98,23 @@ class ExactlyOnce:
             )
             producer.commit_transaction(TIMEOUT_S)
         except KafkaException as error:
-            raise self._told(error) from error
+            raise self._told(error, "appending") from error
 
     def close(self) -> None:
         """Release the connections; an unfinished transaction is ended by the broker."""
         self._consumer.close()
 
-    def _told(self, error: KafkaException) -> LogError:
-        cause = error.args[0]
-        if cause.code() in _FENCED:
+    def _told(self, error: KafkaException, doing: str) -> LogError:
+        if error.args[0].code() in _FENCED:
             return Fenced(
                 f"another process appends as {self._name}: one copy of a log runs at a time; "
                 "stop the other one, or leave this one stopped"
             )
-        return LogUnavailable(
-            f"{self._address.shown} did not take the records: {cause.str()}; see that the broker "
-            "runs and that ALPR_LOG_URL names it"
-        )
+        return self._trouble.error(error, doing)
+
+
+def _headers(record: Append) -> list[tuple[str, bytes | str | None]]:
+    headers: list[tuple[str, bytes | str | None]] = list(record.headers.items())
+    if record.appended_at is not None:
+        headers.append((APPENDED_AT, TIME.pack(record.appended_at)))
+    return headers
