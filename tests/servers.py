@@ -311,7 +311,8 @@ class OpenSearch(Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._minimum: int | None = None
+        # Nodes of one name find each other on loopback and become one cluster.
+        self._cluster = f"alpr-{secrets.token_hex(4)}"
 
     @property
     def port(self) -> int:
@@ -347,6 +348,7 @@ class OpenSearch(Server):
         return [
             *(java(21), "-Xms512m", "-Xmx768m", "-cp", libs, runner),
             *("-basePath", str(self.folder / "node"), "-numOfNode", "1"),
+            *("-clusterName", self._cluster),
         ]
 
     def ready(self) -> bool:
