@@ -19,8 +19,11 @@ NOTE = "redrive"
 REDRIVE = "redrive"
 """Step of such a note, which is no failure."""
 
-WHOLE = 900_000
-"""Bytes of key, headers and value that a dead letter holds; Kafka takes a record of 1,000,000."""
+TRACE = "traceparent"
+
+WHOLE = 5_000_000
+"""Bytes of key, headers and value that a dead letter holds; on Kafka alpr.dlq takes 5 MiB, which
+is more than any other topic does."""
 PART = 65_536
 """Bytes of the value that are kept of a larger record, and the most of its key and headers."""
 DETAIL = 2_000
@@ -54,7 +57,8 @@ def dead_letter(codec: Codec, entry: Entry, step: str, reason: str, detail: str)
     """
     detail = detail[:DETAIL]
     key, value, headers = entry.key, entry.value, dict(entry.headers)
-    outer = {name: headers[name] for name in ("traceparent",) if name in headers}
+    trace = headers.get(TRACE, b"")
+    outer = {TRACE: trace} if 0 < len(trace) < 256 else {}
     others = len(key or b"") + sum(len(name) + len(held) for name, held in headers.items())
     if others + len(value or b"") > WHOLE:
         held = value or b""

@@ -25,6 +25,8 @@ from rules.grammar import grammar
 from rules.version import rules_version
 
 DIFFERENT = 3
+GO_ON_S = 3_600.0
+"""How long a run that was cut off may be gone on with where its times were told by the clock."""
 _SIGNS = {"changes": "~", "appears": "+", "vanishes": "-", "merges": "-", "splits": "+"}
 
 
@@ -60,6 +62,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     told = (arguments.since, arguments.until)
     span = Span(since, until)
     path = scratch(settings.home / "replay", log.uuid, settings.own_partitions, version, told)
+    if _since_now(arguments) and path.exists() and now_us / 1e6 - path.stat().st_mtime > GO_ON_S:
+        path.unlink()  # what "2h" meant then, it does not mean any more
     history = History(log, open_codec(settings), settings.dedup, plates, span=span, path=path)
     done = False
     try:
@@ -82,6 +86,12 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         _tell(summary)
     sys.stdout.flush()
     return DIFFERENT if counts else 0
+
+
+def _since_now(arguments: argparse.Namespace) -> bool:
+    """Whether the times asked for depend on when that is."""
+    times = (arguments.since, arguments.until)
+    return any(at is None or moment("", at, 0) != moment("", at, 1) for at in times)
 
 
 def _replayed(history: History, partitions: Sequence[int]) -> list[Covered]:

@@ -281,7 +281,7 @@ def test_old_reads_are_announced_as_late_and_end_whole_among_the_rejected(
 def test_a_record_cut_for_its_size_is_sent_from_its_place_while_it_is_there(
     site: Site, codec: Codec, capfd
 ):
-    big = site.read(reader="r" * 2_000_000)
+    big = site.read(reader="r" * 6_000_000)
     site.give(big)
     (entry,) = site.log.read(RAW.name, 1, 0, 1)
     site.log.append(DLQ.name, 1, [dead_letter(codec, entry, "dedup", "poison", "")])

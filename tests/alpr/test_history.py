@@ -1,6 +1,8 @@
 """History through today's settings: what would differ is told, nothing is written."""
 
 import json
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -227,7 +229,12 @@ def test_an_interrupted_run_goes_on_where_it_was(eventful: Site, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         eventful.diff(LONG_AGO, FAR_AHEAD, window_s=60.0, told=interrupt)
     resumed: list[int] = []
-    assert told(eventful.diff(LONG_AGO, FAR_AHEAD, window_s=60.0, told=lambda at, _: resumed.append(at))) == whole
+    assert (
+        told(
+            eventful.diff(LONG_AGO, FAR_AHEAD, window_s=60.0, told=lambda at, _: resumed.append(at))
+        )
+        == whole
+    )
     assert resumed[0] > passed[-1]
 
 
@@ -288,3 +295,25 @@ def test_the_command_tells_what_would_change_and_how_and_writes_nothing(
 def test_what_it_needs_is_said(site: Site, monkeypatch, capfd, arguments, why):
     assert alpr(site, monkeypatch, *arguments) == 2
     assert why in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("age_s", "left"), [(60, True), (7200, False)])
+def test_what_was_left_of_another_hour_is_not_gone_on_with(
+    site: Site, monkeypatch, capfd, age_s: int, left: bool
+):
+    site.reads(*stay("KAX1234", 0, 1))
+    site.dedup()
+    begun: list[bool] = []
+
+    def interrupted(history: History, *_: Any) -> Any:
+        begun.append(bool(history.db.execute("SELECT count(*) FROM part").fetchone()[0]))
+        history._cover(0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("alpr.commands.history._replayed", interrupted)
+    assert alpr(site, monkeypatch, "--diff", "--since", "2h") == 130
+    (file,) = (site.home / "replay").glob("*.db")
+    os.utime(file, (time.time() - age_s,) * 2)
+    assert alpr(site, monkeypatch, "--diff", "--since", "2h") == 130
+    assert begun == [False, left]
+    assert "the same command goes on" in capfd.readouterr().err
