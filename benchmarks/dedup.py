@@ -66,10 +66,10 @@ def spin() -> float:
     return time.process_time() - began
 
 
-def mix(reads: int) -> Iterator[Item]:
+def mix(reads: int, partitions: int = PARTITIONS, hours: float = 24) -> Iterator[Item]:
     """Records with so many reads: 200 cameras, heartbeats and ticks included."""
     left = reads
-    for item in Site(1, cameras=200, hours=24, partitions=PARTITIONS).records():
+    for item in Site(1, cameras=200, hours=hours, partitions=partitions).records():
         if not left:
             return
         yield item
