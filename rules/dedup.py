@@ -11,9 +11,10 @@ from typing import Any, NamedTuple, cast
 from rapidfuzz import process
 from rapidfuzz.distance import Indel, Levenshtein
 
+from rules.boxes import beside, overlap
 from rules.grammar import Grammar
 from rules.settings import DedupSettings
-from rules.sighting import SECOND, Sighting, beside, overlap
+from rules.sighting import SECOND, Sighting
 from rules.similarity import fold, similarity, similarity_of_folded, single_difference
 from rules.text import normalise_read
 from rules.validation import refusal

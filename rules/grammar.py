@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import product
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from rules.similarity import CONFUSABLE
 
@@ -17,6 +17,7 @@ AUTO = "auto"
 
 _BIT = {character: 1 << index for index, character in enumerate(LETTERS + DIGITS)}
 _ALL_DIGITS = sum(_BIT[digit] for digit in DIGITS)
+_ALL_LETTERS = sum(_BIT[letter] for letter in LETTERS)
 _SHORTEST = 5  # "7.5 T", "24 h", "A1": shorter lettering is everywhere, shorter plates are rare
 _NONE: Mapping[str, int] = {}
 _SHAPE = {ord(c): "0" if c in DIGITS else "A" for c in LETTERS + DIGITS}
@@ -36,11 +37,12 @@ class Layout:
     pattern: str
     places: tuple[int, ...]
 
-    def fits(self, text: str) -> bool:
-        """Whether each character of ``text`` may stand where it does."""
-        return len(text) == len(self.places) and all(
-            _BIT[character] & place for character, place in zip(text, self.places, strict=True)
-        )
+
+class Check(NamedTuple):
+    """What a text of a layout's shape must have besides: characters of the sets at places."""
+
+    region: str
+    places: tuple[tuple[int, int], ...]
 
 
 Repair = tuple[tuple[int, str], ...]
@@ -58,7 +60,8 @@ class Grammar:
         self.layouts = tuple(layouts)
         self._countries = {layout.region.partition("-")[0] for layout in self.layouts}
         self._by_scope: dict[str, dict[int, tuple[Layout, ...]]] = {}
-        self._by_shape: dict[tuple[str, str], tuple[Layout, ...]] = {}
+        self._checks = lru_cache(maxsize=16_384)(self._checks_of)
+        self._mendable = lru_cache(maxsize=16_384)(self._mendable_of)
         self.regions = lru_cache(maxsize=65_536)(self._regions)
         self.region = lru_cache(maxsize=65_536)(self._region)
         self._repairs = lru_cache(maxsize=65_536)(self._all_repairs)
@@ -102,19 +105,24 @@ class Grammar:
         """
         if self.too_short(text, scope) or (scope == AUTO and (text.isdigit() or text.isalpha())):
             return ()
-        return tuple(sorted({x.region for x in self._shaped(text, scope) if x.fits(text)}))
+        found = [
+            check.region
+            for check in self._checks(text.translate(_SHAPE), scope)
+            if all(_BIT[text[place]] & allowed for place, allowed in check.places)
+        ]
+        return tuple(sorted(set(found)))
 
-    def _shaped(self, text: str, scope: str) -> tuple[Layout, ...]:
-        """The layouts whose places take letters and digits where ``text`` has them."""
-        key = (text.translate(_SHAPE), scope)
-        found = self._by_shape.get(key)
-        if found is None:
-            kinds = [_ALL_DIGITS if kind == "0" else ~_ALL_DIGITS for kind in key[0]]
-            layouts = self._of(scope).get(len(text), ())
-            found = self._by_shape[key] = tuple(
-                x for x in layouts if all(p & k for p, k in zip(x.places, kinds, strict=True))
-            )
-        return found
+    def _checks_of(self, shape: str, scope: str) -> tuple[Check, ...]:
+        """What tells which layouts take a text that has letters and digits where ``shape`` does."""
+        kinds = [_ALL_DIGITS if kind == "0" else _ALL_LETTERS for kind in shape]
+        found: dict[Check, None] = {}
+        for layout in self._of(scope).get(len(shape), ()):
+            pairs = list(enumerate(zip(layout.places, kinds, strict=True)))
+            if all(place & kind for _, (place, kind) in pairs):
+                narrow = [(i, place) for i, (place, kind) in pairs if place & kind != kind]
+                found[Check(layout.region, tuple(narrow))] = None
+        whole = {check.region for check in found if not check.places}
+        return tuple(c for c in found if not c.places or c.region not in whole)
 
     def _region(self, text: str, scope: str, hint: str | None = None) -> str | None:
         """The one country or subdivision that ``text`` fits; None if none does or several do.
@@ -167,9 +175,18 @@ class Grammar:
         """The ways to make ``text`` fit with at most ``limit`` changes; none if it fits."""
         if self.regions(text, scope):
             return ()
-        layouts = self._of(scope).get(len(text), ())
-        found = dict.fromkeys(_repair(text, layout, limit) for layout in layouts)
-        return tuple(repair for repair in found if repair)
+        layouts = self._mendable(text.translate(_SHAPE), scope, limit)
+        found = dict.fromkeys([_repair(text, layout, limit) for layout in layouts])
+        return tuple([repair for repair in found if repair])
+
+    def _mendable_of(self, shape: str, scope: str, limit: int) -> tuple[Layout, ...]:
+        """The layouts that want letters for digits or the reverse at ``limit`` places or fewer."""
+        kinds = [_ALL_DIGITS if kind == "0" else _ALL_LETTERS for kind in shape]
+        return tuple(
+            layout
+            for layout in self._of(scope).get(len(shape), ())
+            if sum(not p & k for p, k in zip(layout.places, kinds, strict=True)) <= limit
+        )
 
     def _of(self, scope: str) -> dict[int, tuple[Layout, ...]]:
         if scope not in self._by_scope:

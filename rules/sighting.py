@@ -2,6 +2,7 @@
 
 import math
 from bisect import insort
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from hashlib import sha1
@@ -9,10 +10,11 @@ from operator import itemgetter
 from typing import Any, cast
 from uuid import UUID
 
+from rules.boxes import middle
 from rules.grammar import Grammar
 from rules.settings import DedupSettings
 from rules.similarity import fold
-from rules.vote import Ballot, Vote, vote, winner
+from rules.vote import Ballot, Vote, Weights, Winner, vote, winner
 from schemas.records import Box, PlateEvent, PlateRead, ReadEvidence, Status
 
 NAMESPACE = UUID("6f1c9a52-5d0e-5a3b-9a53-0f6f2b1f7c11")
@@ -33,25 +35,8 @@ def event_id_of(read_id: str) -> str:
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
-def middle(box: Box) -> tuple[float, float]:
-    """Centre of a box in pixels."""
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Share of the smaller of two boxes that lies within the other, 0 to 1."""
-    width = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
-    height = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
-    if width <= 0 or height <= 0:
-        return 0.0
-    return width * height / min(one["width"] * one["height"], other["width"] * other["height"])
-
-
-def beside(one: Box, other: Box) -> bool:
-    """Whether two boxes may be on the same vehicle: not further apart than four plates."""
-    (x, y), (other_x, other_y) = middle(one), middle(other)
-    reach = 4 * max(one["width"], other["width"])
-    return abs(x - other_x) <= reach and abs(y - other_y) <= reach
+Kept = tuple[tuple[float, str], ReadEvidence]
+"""A read and what it is ordered by: its worth below 0, its id."""
 
 
 @dataclass(slots=True)
@@ -82,8 +67,8 @@ class Sighting:
     """its latest tracks"""
     confidence: float = 0.0
     """of its most confident single read"""
-    best: list[tuple[float, ReadEvidence]] = field(default_factory=list[tuple[float, ReadEvidence]])
-    """(worth, read), at most BEST_READS"""
+    best: list[Kept] = field(default_factory=list[Kept])
+    """at most BEST_READS, the best first"""
     vehicle: dict[str, Any] = field(default_factory=lambda: dict(_NO_VEHICLE))
     direction: str | None = None
     hint: str | None = None
@@ -94,8 +79,6 @@ class Sighting:
     """camera, session and frame of its latest read"""
     frame_text: str = ""
     frame_box: Box | None = None
-    source: tuple[str, str] = ("", "")
-    """camera and session of its latest read"""
     status: Status | None = None
     """None as long as nothing has been published"""
     was: list[str] = field(default_factory=list[str])
@@ -105,6 +88,13 @@ class Sighting:
     told_at: int = 0
     """event time of the last event"""
     told_reads: int = 0
+    counted: tuple[Mapping[str, Weights], Winner] | None = None
+    """the evidence and its winner, while they are today's; not part of the state"""
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """Camera and session of its latest read."""
+        return self.frame[:2]
 
     @classmethod
     def opened_by(
@@ -132,8 +122,10 @@ class Sighting:
         Returns the tracks that are no longer bound, of which there are too many.
         """
         captured, vehicle = read["captured_at"], read["vehicle"]
-        self.first_seen = min(self.first_seen, captured)
-        self.last_seen = max(self.last_seen, captured)
+        if captured > self.last_seen:
+            self.last_seen = captured
+        elif captured < self.first_seen:
+            self.first_seen = captured
         self.reads += 1
         track = read["track_id"]
         dropped: list[str] = []
@@ -143,17 +135,18 @@ class Sighting:
             dropped = self.bound[:-MAX_TRACKS_BOUND]
             del self.bound[:-MAX_TRACKS_BOUND]
         self.ballot.add(track, text, confidences)
+        self.counted = None
         self.confidence = max(self.confidence, read["confidence"])
         self.direction = read["direction"] or self.direction
         self.hint = read["region"] or self.hint
         if vehicle is not None and vehicle != self.vehicle:
             self.vehicle.update({k: v for k, v in vehicle.items() if v is not None})
-        self._see(read["box"])
+        box = read["box"]
+        self._see(box)
         self.frame = (read["camera_id"], read["session"], read["frame_number"])
-        self.frame_text, self.frame_box = text, read["box"]
-        self.source = (read["camera_id"], read["session"])
+        self.frame_text, self.frame_box = text, box
         self._keep(read, text, confidences)
-        if self.reads == 1 or self.ballot.only_text() is None:
+        if self.reads == 1 or self.ballot.only is None:
             self._decide(grammar)
         return dropped
 
@@ -172,20 +165,23 @@ class Sighting:
             f(a, b)
             for f, a, b in zip((min, max, min, max, min), self.spread, other.spread, strict=True)
         ]
-        self.best = sorted(self.best + other.best, key=_rank)[:BEST_READS]
+        self.best = sorted(self.best + other.best, key=_order)[:BEST_READS]
         self.riding += other.riding
         self._decide(grammar)
 
     def count(self, grammar: Grammar) -> Vote:
         """The vote over all reads, with its reasons."""
-        return vote(self.ballot.weights(), grammar, self.scope)
+        if self.counted is None:
+            return vote(self.ballot.weights(), grammar, self.scope)
+        weights, found = self.counted
+        return vote(weights, grammar, self.scope, found)
 
     def agreeing(self) -> int:
         """Reads that say what the vote says, up to what OCR confuses."""
-        if self.ballot.only_text() is not None:
+        if self.ballot.only is not None:
             return self.reads
         texts = self.ballot.texts()
-        return sum(n for text, n in texts.items() if self._agrees(text))
+        return sum([n for text, n in texts.items() if self._agrees(text)])
 
     def still(self) -> bool:
         """Whether its boxes never moved: their middles stay within a sixth of a plate's height,
@@ -247,22 +243,27 @@ class Sighting:
 
     def shot(self) -> ReadEvidence:
         """The best picture: one that exists, shows what was voted, and is sharp."""
-        if len(self.best) == 1:
-            return self.best[0][1]
-        reads = [read for _, read in self.best]
-        reads = [read for read in reads if read["images"]["plate_url"]] or reads
-        return max(self._agreeing(reads), key=_sharpness)
+        best = self.best
+        if len(best) == 1:
+            return best[0][1]
+        pictured = [kept for kept in best if kept[1]["images"]["plate_url"]]
+        return max(self._agreeing(pictured or best), key=_sharpness)
 
     def _best_read(self, text: str) -> ReadEvidence:
         """The most confident read that says ``text``, or comes near."""
-        if len(self.best) == 1:
-            return self.best[0][1]
-        reads = [read for _, read in self.best]
-        same = [read for read in reads if read["normalized_text"] == text]
-        return max(self._agreeing(same or reads), key=_certainty)
+        best = self.best
+        if len(best) == 1:
+            return best[0][1]
+        same: list[ReadEvidence] | None = None
+        if self.ballot.only is None:
+            same = [read for _, read in best if read["normalized_text"] == text]
+        return max(same or self._agreeing(best), key=_certainty)
 
-    def _agreeing(self, reads: list[ReadEvidence]) -> list[ReadEvidence]:
+    def _agreeing(self, kept: list[Kept]) -> list[ReadEvidence]:
         """Those that say what the vote says, or all if none does."""
+        reads = [read for _, read in kept]
+        if self.ballot.only is not None:
+            return reads
         return [read for read in reads if self._agrees(read["normalized_text"])] or reads
 
     def _agrees(self, text: str) -> bool:
@@ -292,6 +293,8 @@ class Sighting:
         self.told_reads = self.reads
         opener = self.opener
         reads = [read for _, read in self.best]
+        if len(reads) > 1:
+            reads.sort(key=_captured)
         best = self._best_read(outcome.text)
         return {
             "event_id": self.event_id,
@@ -333,7 +336,7 @@ class Sighting:
                     [{"character": c, "weight": w} for c, w in column]
                     for column in outcome.positions
                 ],
-                "reads": sorted(reads, key=_captured),
+                "reads": reads,
                 "texts": len(outcome.alternatives) + 1,
             },
         }
@@ -350,12 +353,17 @@ class Sighting:
     @classmethod
     def of(cls, state: dict[str, Any]) -> "Sighting":
         """The sighting whose ``state`` was taken."""
-        fresh = {name: deepcopy(value) for name, value in state.items() if name != "ballot"}
+        fresh = {name: deepcopy(state[name]) for name in _FIELDS}
         return cls(**fresh, ballot=Ballot.of(state["ballot"]))
 
     def _decide(self, grammar: Grammar) -> None:
-        self.text, self.natural = winner(self.ballot.weights(), grammar, self.scope)
-        self.folded = fold(self.text)
+        weights = self.ballot.weights()
+        found = winner(weights, grammar, self.scope)
+        self.counted = weights, found
+        self.natural = found.natural
+        if found.text != self.text:
+            self.text = found.text
+            self.folded = fold(found.text)
 
     def _see(self, box: Box) -> None:
         x, y = middle(box)
@@ -378,7 +386,9 @@ class Sighting:
         if not 0.0 < quality < 1.0:
             quality = min(1.0, max(0.0, quality))  # NaN becomes 0
         worth = read["confidence"] * (1.0 + quality)
-        if len(self.best) == BEST_READS and worth < self.best[-1][0]:
+        rank = (-worth if math.isfinite(worth) else 0.0, read["read_id"])
+        best = self.best
+        if len(best) == BEST_READS and rank[0] > best[-1][0][0]:
             return
         evidence: ReadEvidence = {
             "read_id": read["read_id"],
@@ -395,16 +405,15 @@ class Sighting:
             "images": read["images"],
             "reader": read["reader"],
         }
-        insort(self.best, (worth, evidence), key=_rank)
-        del self.best[BEST_READS:]
+        if not best or rank > best[-1][0]:
+            best.append((rank, evidence))
+        else:
+            insort(best, (rank, evidence), key=_order)
+        del best[BEST_READS:]
 
 
-def _rank(kept: tuple[float, ReadEvidence]) -> tuple[float, str]:
-    worth, read = kept
-    return -worth if math.isfinite(worth) else 0.0, read["read_id"]
-
-
+_order = itemgetter(0)
 _captured = itemgetter("captured_at", "read_id")
 _sharpness = itemgetter("quality", "read_id")
 _certainty = itemgetter("confidence", "read_id")
-_FIELDS = tuple(f.name for f in fields(Sighting))
+_FIELDS = tuple(f.name for f in fields(Sighting) if f.name not in ("ballot", "counted"))

@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import compress
 
 _KEPT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _ASCII = {code: chr(code).upper() if chr(code).upper() in _KEPT else None for code in range(128)}
@@ -31,30 +30,35 @@ def normalise_read(text: str, confidences: Sequence[int]) -> tuple[str, tuple[in
     """
     if confidences and (min(confidences) < 0 or max(confidences) > 1000):
         confidences = [min(max(confidence, 0), 1000) for confidence in confidences]
-    if text.isascii() and len(confidences) == len(text):
-        plain, kept = _letters(text)
-        return plain, tuple(compress(confidences, kept))
+    plain, sources = _letters(text)
     if len(confidences) != len(text):
-        plain = normalise(text)
         return plain, (min(confidences, default=0),) * len(plain)
-    characters: list[str] = []
-    spread: list[int] = []
-    for character, confidence in zip(text, confidences, strict=True):
-        plain = _plain(character)
-        characters.append(plain)
-        spread.extend((confidence,) * len(plain))
-    return "".join(characters), tuple(spread)
+    if sources is None:
+        return plain, tuple(confidences)
+    return plain, tuple([confidences[source] for source in sources])
 
 
-@lru_cache(maxsize=4096)
-def _letters(text: str) -> tuple[str, tuple[bool, ...]]:
-    """What is left of an ASCII text, and for each of its characters whether it is."""
-    return text.translate(_ASCII), tuple([letter.upper() in _KEPT for letter in text])
+@lru_cache(maxsize=16_384)
+def _letters(text: str) -> tuple[str, tuple[int, ...] | None]:
+    """The normalised text, and for each of its characters the place of the one it comes from.
+
+    None instead of the places where nothing was left out or taken apart.
+    """
+    if text.isascii():
+        plain = text.translate(_ASCII)
+        if len(plain) == len(text):
+            return plain, None
+    parts = [_plain(character) for character in text]
+    plain = "".join(parts)
+    if all(len(part) == 1 for part in parts):
+        return plain, None
+    return plain, tuple([place for place, part in enumerate(parts) for _ in part])
 
 
 def _plain(character: str) -> str:
     if character.isascii():
-        return character.translate(_ASCII)
+        capital = character.upper()
+        return capital if capital in _KEPT else ""
     capital = unicodedata.normalize("NFKC", character).upper()
     letters = "".join(_SPECIAL.get(letter, letter) for letter in capital)
     apart = unicodedata.normalize("NFKD", letters)

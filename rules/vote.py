@@ -17,7 +17,7 @@ from rapidfuzz.distance import Levenshtein
 from rules.grammar import AUTO, Grammar
 from rules.similarity import CONFUSABLE, fold
 
-Weights = tuple[int, ...]
+Weights = Sequence[int]
 """Summed weight of each character of a text, per mille of a certain one; then the sum of the
 reads' mean weights, per mille; last the number of reads, in thousandths."""
 
@@ -49,23 +49,34 @@ class Ballot:
     """track id → text → Weights of its reads, not scaled"""
     settled: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     """text → Weights of tracks no longer told apart, already scaled"""
+    only: str | None = None
+    """the text that all reads agree on, if they do"""
 
     def add(self, track_id: str, text: str, confidences: Sequence[int]) -> None:
         """Count one read: normalised ``text``, a confidence of 0 to 1000 for each character."""
+        weight = _WEIGHT
+        read = [weight[confidence] for confidence in confidences]
+        read += (sum(read) // len(text), 1000)
+        if text != self.only:
+            self.only = None if self.tracks else text
         texts = self.tracks.get(track_id)
         if texts is None:
             if len(self.tracks) >= MAX_TRACKS:
                 self._settle(next(iter(self.tracks)))
-            texts = self.tracks[track_id] = {}
-        read = [_WEIGHT[confidence] for confidence in confidences]
-        read += (sum(read) // len(text), 1000)
+            self.tracks[track_id] = {text: read}
+            return
         sums = texts.get(text)
-        if sums is None and len(texts) >= MAX_TEXTS:
+        if sums is not None:
+            texts[text] = list(map(add, sums, read))
+            return
+        if len(texts) >= MAX_TEXTS:
             del texts[min(texts, key=lambda other: (texts[other][_MEANS], other))]
-        texts[text] = read if sums is None else _sum(sums, read)
+        texts[text] = read
 
     def absorb(self, other: "Ballot") -> None:
         """Count everything another ballot holds, for two sightings that prove to be one."""
+        if other.tracks and self.only != other.only:
+            self.only = None if self.tracks else other.only
         for track_id, texts in other.tracks.items():
             if track_id not in self.tracks:
                 while len(self.tracks) >= MAX_TRACKS:
@@ -104,14 +115,6 @@ class Ballot:
         """How many reads of one track have been counted, if it is still told apart."""
         return sum(sums[_READS] for sums in self.tracks.get(track_id, {}).values()) // 1000
 
-    def only_text(self) -> str | None:
-        """The text that all reads agree on, if they do."""
-        if len(self.tracks) == 1 and not self.settled:
-            texts = next(iter(self.tracks.values()))
-            return next(iter(texts)) if len(texts) == 1 else None
-        found = set(self.settled).union(*self.tracks.values())
-        return found.pop() if len(found) == 1 else None
-
     def state(self) -> dict[str, Any]:
         """A plain copy, for ``Ballot.of``."""
         return {
@@ -120,6 +123,7 @@ class Ballot:
                 for track, texts in self.tracks.items()
             },
             "settled": {text: list(sums) for text, sums in self.settled.items()},
+            "only": self.only,
         }
 
     @classmethod
@@ -127,16 +131,16 @@ class Ballot:
         """The ballot whose ``state`` was taken."""
         return cls(**deepcopy(dict(state)))
 
-    def weights(self) -> dict[str, Weights]:
-        """For each text its evidence over all tracks."""
+    def weights(self) -> Mapping[str, Weights]:
+        """For each text its evidence over all tracks, to be read only."""
         if len(self.tracks) == 1 and not self.settled:
             (texts,) = self.tracks.values()
-            return {text: tuple(found) for text, found in _scaled(texts).items()}
+            return _scaled(texts)
         total = dict(self.settled)
         for texts in self.tracks.values():
             for text, found in _scaled(texts).items():
                 _count(total, text, found)
-        return {text: tuple(found) for text, found in total.items()}
+        return total
 
     def _settle(self, track_id: str) -> None:
         for text, found in _scaled(self.tracks.pop(track_id)).items():
@@ -148,10 +152,10 @@ class Ballot:
 
 def _scaled(texts: dict[str, list[int]]) -> dict[str, list[int]]:
     """The sums of one track, as the square root of so many reads."""
-    reads = sum([sums[_READS] for sums in texts.values()]) // 1000
-    if reads == 1:
+    whole = sum([sums[_READS] for sums in texts.values()])
+    if whole == 1000:
         return texts
-    scale, whole = isqrt(reads * 1_000_000), 1000 * reads
+    scale = isqrt(whole * 1000)
     return {text: [weight * scale // whole for weight in sums] for text, sums in texts.items()}
 
 
@@ -176,22 +180,55 @@ class Vote:
     alternatives: tuple[tuple[str, float], ...]
 
 
-def vote(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) -> Vote:
+class Winner(NamedTuple):
+    """The text of a vote, and what is known on the way to it."""
+
+    text: str
+    natural: bool
+    """fits a grammar, but for O and 0, I and 1, and characters that were in doubt"""
+    plain: str
+    """the text before the grammar"""
+    columns: list[dict[str, int]] | None
+    """the weights of all characters at each place; None where they were not needed"""
+
+
+def winner(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) -> Winner:
     """The text that the evidence of ``Ballot.weights`` speaks for, by the grammar of ``scope``.
 
     ``weights`` must not be empty. Reads that together hold more than half of the evidence and
     agree are never outvoted.
     """
-    if len(weights) == 1:
-        ((only, found),) = weights.items()
-        if grammar.regions(only, scope):
-            return _unanimous(only, found)
-    plain, evidence = _counted(weights)
-    text = grammar.repair(plain, scope, evidence)
+    pivot = _pivot(weights)
+    if _unrivalled(pivot, weights) and grammar.regions(pivot, scope):
+        return Winner(pivot, True, pivot, None)
+    plain, columns = _counted(pivot, weights)
+    text = grammar.repair(plain, scope, columns)
+    if not grammar.regions(text, scope):
+        return Winner(text, False, plain, columns)
+    certain = _WEIGHT[_CERTAIN] * _reads(weights) / 1000
+    natural = text == plain or all(
+        new == old or {new, old} in _TWINS or column[old] < certain
+        for new, old, column in zip(text, plain, columns, strict=True)
+    )
+    return Winner(text, natural, plain, columns)
+
+
+def vote(
+    weights: Mapping[str, Weights],
+    grammar: Grammar,
+    scope: str = AUTO,
+    known: Winner | None = None,
+) -> Vote:
+    """The ``winner`` with its reasons; that one need not be found again where it is known."""
+    text, _, plain, columns = known or winner(weights, grammar, scope)
+    if len(weights) == 1 and columns is None:
+        return _unanimous(text, weights[text])
+    if columns is None:
+        _, columns = _counted(text, weights)
     return Vote(
         text=text,
-        confidence=_confidence(text, plain, evidence, _reads(weights)),
-        positions=tuple([_ranked(column) for column in evidence]),
+        confidence=_confidence(text, plain, columns, _reads(weights)),
+        positions=tuple([_ranked(column) for column in columns]),
         alternatives=_alternatives(text, weights),
     )
 
@@ -205,30 +242,23 @@ def _unanimous(text: str, found: Weights) -> Vote:
     return Vote(text, _rounded(confidence), positions, ())
 
 
-class Winner(NamedTuple):
-    """The text of a vote, and whether the grammar takes it nearly as it was read."""
-
-    text: str
-    natural: bool
-    """fits a grammar, but for O and 0, I and 1, and characters that were in doubt"""
-
-
-def winner(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) -> Winner:
-    """The text of the ``vote`` alone, at less cost."""
+def _pivot(weights: Mapping[str, Weights]) -> str:
+    """The heaviest text."""
     if len(weights) == 1:
-        (only,) = weights
-        if grammar.regions(only, scope):
-            return Winner(only, True)
-    plain, evidence = _counted(weights)
-    text = grammar.repair(plain, scope, evidence)
-    if not grammar.regions(text, scope):
-        return Winner(text, False)
-    certain = _WEIGHT[_CERTAIN] * _reads(weights) / 1000
-    natural = text == plain or all(
-        new == old or {new, old} in _TWINS or column[old] < certain
-        for new, old, column in zip(text, plain, evidence, strict=True)
-    )
-    return Winner(text, natural)
+        return next(iter(weights))
+    heaviest = max([found[_MEANS] for found in weights.values()])
+    return min([text for text, found in weights.items() if found[_MEANS] == heaviest])
+
+
+def _unrivalled(pivot: str, weights: Mapping[str, Weights]) -> bool:
+    """Whether each of its characters outweighs all that any others could say there together."""
+    if len(weights) == 1:
+        return True
+    least = min(weights[pivot][:_MEANS])
+    for text, found in weights.items():
+        if text != pivot:
+            least -= max(found[:_MEANS])
+    return least > 0
 
 
 def _reads(weights: Mapping[str, Weights]) -> int:
@@ -236,12 +266,11 @@ def _reads(weights: Mapping[str, Weights]) -> int:
     return sum([found[_READS] for found in weights.values()])
 
 
-def _counted(weights: Mapping[str, Weights]) -> tuple[str, list[dict[str, int]]]:
+def _counted(pivot: str, weights: Mapping[str, Weights]) -> tuple[str, list[dict[str, int]]]:
     """The text of the heaviest characters, and the weights of all at each of its places."""
     if len(weights) == 1:
-        ((text, found),) = weights.items()
-        return text, [{c: w} for c, w in zip(text, found, strict=False)]
-    columns = _columns(weights)
+        return pivot, [{c: w} for c, w in zip(pivot, weights[pivot], strict=False)]
+    columns = _columns(pivot, weights)
     chosen = [_heaviest(column) for column in columns]
     if "" in chosen:
         columns = [column for c, column in zip(chosen, columns, strict=True) if c]
@@ -261,13 +290,12 @@ def _ranked(column: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(column.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _columns(weights: Mapping[str, Weights]) -> list[dict[str, int]]:
+def _columns(pivot: str, weights: Mapping[str, Weights]) -> list[dict[str, int]]:
     """Sum the evidence of every text, aligned to the heaviest of them, the pivot, by place.
 
     Places are those of the pivot and, between them, those that other texts insert; a text that
     has nothing at a place votes for ``""`` there with its mean weight.
     """
-    pivot = min(weights, key=lambda text: (-weights[text][_MEANS], text))
     columns: dict[tuple[int, int], dict[str, int]] = {(i, 0): {} for i in range(len(pivot))}
     straight = list(columns.values())
     filled: dict[tuple[int, int], int] = {}
