@@ -30,6 +30,7 @@ from alpr.wiring import (
     open_queries,
 )
 from eventlog.log import Log
+from eventlog.span import stretch
 from schemas.codec import Codec, DecodeError
 from schemas.topics import DETECTED, RAW
 
@@ -291,7 +292,8 @@ class _Drain:
         self, topic: str, positions: dict[int, int], partition: int, at: int
     ) -> Iterator[tuple[str, Any, int]]:
         """Name, record and offset of what is new in a partition; moves its position."""
-        while entries := self._log.read(topic, partition, at, BATCH):
+        end = self._log.end(topic, partition)
+        while entries := stretch(self._log, topic, partition, at, end, BATCH):
             for entry in entries:
                 name, record = "", None
                 if entry.value is not None:

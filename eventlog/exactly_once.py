@@ -105,6 +105,12 @@ class ExactlyOnce:
         self._consumer.close()
 
     def _told(self, error: KafkaException, doing: str) -> LogError:
+        if error.args[0].code() == KafkaError._FATAL:
+            # It names no cause; the next call of the transaction does.
+            try:
+                self._producer.abort_transaction(TIMEOUT_S)
+            except KafkaException as cause:
+                error = cause
         if error.args[0].code() in _FENCED:
             return Fenced(
                 f"another process appends as {self._name}: one copy of a log runs at a time; "

@@ -11,6 +11,34 @@ PATIENCE_S = 3.0
 PAUSE_S = 0.01
 
 
+def stretch(  # noqa: PLR0917 (a place is four of them)
+    log: Log,
+    topic: str,
+    partition: int,
+    offset: int,
+    end: int,
+    limit: int,
+    *,
+    patience_s: float = PATIENCE_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Entry]:
+    """The next records from ``offset`` on and before ``end``; none only where there are none.
+
+    A read may give nothing while there is more: it is asked again, until nothing has come for
+    ``patience_s`` seconds and the log itself answers. Raises OffsetGone, LogUnavailable.
+    """
+    waited = 0.0
+    while offset < end:
+        if batch := log.read(topic, partition, offset, limit):
+            return [entry for entry in batch if entry.offset < end]
+        if waited >= patience_s:
+            log.end(topic, partition)
+            break  # what is left below the end was compacted, or are a transaction's marks
+        sleep(PAUSE_S)
+        waited += PAUSE_S
+    return []
+
+
 def span(
     log: Log,
     topic: str,
@@ -23,29 +51,20 @@ def span(
 ) -> Iterator[Entry]:
     """The records from offset ``start``, or the lowest that is left, up to before ``end``.
 
-    A read may give nothing while there is more: it is asked again, until nothing has come for
-    ``patience_s`` seconds and the log itself answers. Raises LogUnavailable where it does not.
+    Waits as ``stretch`` does. Raises LogUnavailable.
     """
     offset = max(start, log.lowest(topic, partition))
-    waited = 0.0
-    while offset < end:
+    while True:
         try:
-            batch = log.read(topic, partition, offset, BATCH)
+            batch = stretch(
+                log, topic, partition, offset, end, BATCH, patience_s=patience_s, sleep=sleep
+            )
         except OffsetGone as gone:
             offset = gone.lowest
             continue
         if not batch:
-            if waited >= patience_s:
-                log.end(topic, partition)
-                return  # what is left below the end was compacted, or are a transaction's marks
-            sleep(PAUSE_S)
-            waited += PAUSE_S
-            continue
-        waited = 0.0
-        for entry in batch:
-            if entry.offset >= end:
-                return
-            yield entry
+            return
+        yield from batch
         offset = batch[-1].offset + 1
 
 

@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from eventlog.log import Log, OffsetGone
+from eventlog.span import stretch
 from projections.compare import Difference
 from projections.database import connect, scalar, speaking
 from projections.errors import ViewError, ViewMismatch, ViewUnavailable
@@ -222,8 +223,7 @@ class _Replay:
         return lowest
 
     def _step(self, partition: int, position: int, end: int) -> int:
-        entries = self._log.read(DETECTED.name, partition, position, _BATCH)
-        entries = [entry for entry in entries if entry.offset < end]
+        entries = stretch(self._log, DETECTED.name, partition, position, end, _BATCH)
         changes: list[Change] = []
         for entry in entries:
             try:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from eventlog.log import Log, OffsetGone
+from eventlog.span import span, stretch
 from projections.compare import Difference, differences
 from projections.errors import PositionConflict, ViewMismatch
 from projections.rebuild import Rebuilt, Replayed
@@ -167,8 +168,7 @@ class _Replay:
         return True
 
     def _step(self, at: Position, end: int) -> Position:
-        entries = self._log.read(DETECTED.name, at.partition, at.next_offset, _BATCH)
-        entries = [entry for entry in entries if entry.offset < end]
+        entries = stretch(self._log, DETECTED.name, at.partition, at.next_offset, end, _BATCH)
         changes: list[Change] = []
         for entry in entries:
             try:
@@ -282,11 +282,8 @@ def _named_from(log: Log, at: Mapping[int, int]) -> set[str]:
     found: set[str] = set()
     for partition, offset in at.items():
         end = min(log.end(DETECTED.name, partition), offset + _IN_FLIGHT)
-        while offset < end and (
-            entries := log.read(DETECTED.name, partition, offset, end - offset)
-        ):
-            found.update((entry.key or b"").decode("utf-8", "replace") for entry in entries)
-            offset = entries[-1].offset + 1  # noqa: PLW2901
+        for entry in span(log, DETECTED.name, partition, offset, end):
+            found.add((entry.key or b"").decode("utf-8", "replace"))
     return found
 
 

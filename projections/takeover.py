@@ -3,6 +3,7 @@
 from contextlib import closing
 
 from eventlog.log import Log
+from eventlog.span import stretch
 from projections.counts import recount
 from projections.database import connect, scalar
 from projections.rows import COLUMNS
@@ -20,7 +21,7 @@ def first_offset(log: Log, topic: str, partition: int, appended_at: int) -> int:
     low, high = log.lowest(topic, partition), log.end(topic, partition)
     while low < high:
         middle = (low + high) // 2
-        found = log.read(topic, partition, middle, 1)
+        found = stretch(log, topic, partition, middle, high, 1)
         if found and found[0].appended_at < appended_at:
             low = found[0].offset + 1
         else:

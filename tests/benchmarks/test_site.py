@@ -46,6 +46,8 @@ class Registry:
             self.texts.append(schema)
         return self.texts.index(schema) + 1
 
+    find = register
+
     def schema(self, schema_id):
         return self.texts[schema_id - 1]
 
