@@ -150,13 +150,13 @@ class Stores:
             try:
                 # One byte for each partition. These locks end with the process, kill -9 included.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, partition)
-            except OSError as error:
+            except (BlockingIOError, PermissionError):  # POSIX lets it be either
                 file.close()
                 raise Busy(
                     f"partition {partition} of the log is being worked on by another dedup "
-                    f"process ({error.strerror}); stop it, or give each process partitions of "
-                    "its own by ALPR_PARTITIONS"
-                ) from error
+                    "process; stop it, or give each process partitions of its own by "
+                    "ALPR_PARTITIONS"
+                ) from None
         return file
 
     def _check(self, before: Sequence[Store], after: Sequence[Store]) -> None:
