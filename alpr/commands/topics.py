@@ -1,4 +1,4 @@
-"""``alpr topics``: make the log's topics and register its schemas; list them with their lag."""
+"""``alpr topics``: make the log's topics, schemas and bucket; list them with their lag."""
 
 import argparse
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from alpr.errors import ConfigError
 from alpr.settings import Settings
 from alpr.ticker import retention
-from alpr.wiring import open_codec, open_log, open_registry
+from alpr.wiring import open_bucket, open_codec, open_log, open_registry
 from eventlog.log import Log
 from schemas.publish import register
 from schemas.topics import DAY_US, DETECTED, RAW, TOPICS
@@ -23,8 +23,8 @@ GROUPS = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """What to do."""
     parser.description = (
-        "create: make the topics and register the schemas; a deployment runs it, as often as it "
-        "likes. list: partitions, records and retention of every topic, and each reader's lag."
+        "create: make the topics, register the schemas, make the pictures' bucket; a deployment "
+        "runs it, as often as it likes. list: partitions, records and retention of every topic, and each reader's lag."
     )
     parser.add_argument("action", choices=("create", "list"))
     parser.add_argument(
@@ -37,6 +37,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Do it; exit code 0."""
     if arguments.action == "create":
         _create(settings, arguments.replication)
+        bucket = open_bucket(settings)
+        if bucket is not None:
+            bucket.ensure(settings.images_retention_days)
+            print(f"{bucket.address.where} keeps pictures {settings.images_retention_days} days")
     else:
         log = open_log(settings)
         for line in _listed(log, settings):
@@ -65,6 +69,10 @@ def _create(settings: Settings, replication: int) -> None:
     register(registry)
     print(f"every schema is registered at {registry.shown}")
     registry.close()
+    bucket = open_bucket(settings)
+    if bucket is not None:
+        bucket.ensure(settings.images_retention_days)
+        print(f"pictures are kept for {settings.images_retention_days} days")
 
 
 def _listed(log: Log, settings: Settings) -> Iterator[str]:

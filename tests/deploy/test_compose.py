@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -388,11 +389,25 @@ def test_pictures_user_may_use_its_bucket_and_nothing_else(services, secrets, ow
     with pytest.raises(S3Error, match="Access Denied"):
         user.make_bucket("another")
 
+    # What the service `init` does beside the topics: pictures end by themselves.
+    url = f"s3+http://alpr_minio:{secrets['MINIO_PASSWORD']}@{server.endpoint}/alpr-plate-images"
+    said = subprocess.run(
+        [sys.executable, "-m", "alpr", "topics", "create"],
+        env={"PATH": os.environ["PATH"], "ALPR_HOME": str(tmp_path / "home")}
+        | {"ALPR_IMAGES_URL": url},
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "keeps pictures 90 days" in said.stdout
+    cycle = user.get_bucket_lifecycle("alpr-plate-images")
+    assert cycle is not None
+    assert [rule.expiration.days for rule in cycle.rules if rule.expiration] == [90]
+
 
 @pytest.mark.slow
 def test_a_container_of_the_ticker_is_healthy_while_it_ticks(tmp_path):
-    import sys
-
     from alpr.alive import main
     from alpr.wiring import open_codec, open_log
     from eventlog.log import Append
