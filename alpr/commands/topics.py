@@ -24,7 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """What to do."""
     parser.description = (
         "create: make the topics, register the schemas, make the pictures' bucket; a deployment "
-        "runs it, as often as it likes. list: partitions, records and retention of every topic, and each reader's lag."
+        "runs it, as often as it likes. list: partitions, records and retention of every topic, "
+        "and each reader's lag."
     )
     parser.add_argument("action", choices=("create", "list"))
     parser.add_argument(
