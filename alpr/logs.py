@@ -31,6 +31,7 @@ def configure(debug: bool = False, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request
 
 
 class Printer:

@@ -14,7 +14,7 @@ from alpr.log_copy import Copied, LogCopy
 from alpr.log_copy import close as close_log
 from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
-from alpr.wiring import open_copy
+from alpr.wiring import open_copy, open_edge_codec, open_edge_log
 from eventlog.exactly_once import Fenced
 from eventlog.log import LogError
 from schemas.topics import DAY_US
@@ -55,6 +55,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             "ALPR_LOG_URL is where a log is copied to, and it is a folder: set it to kafka://…, "
             "and name the log to copy by --from FOLDER"
         )
+    if arguments.source is None:  # whoever comes first of the edge and its forwarder makes it
+        open_edge_codec(settings)
+        open_edge_log(settings).close()
     source = (arguments.source or settings.edge_log_folder).absolute()
     if not (source / "registry.db").exists():
         raise ConfigError(
