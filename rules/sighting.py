@@ -3,7 +3,6 @@
 import math
 from bisect import insort
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from hashlib import sha1
 from operator import itemgetter
@@ -342,19 +341,16 @@ class Sighting:
         }
 
     def state(self) -> dict[str, Any]:
-        """A plain copy that shares nothing that changes, for ``Sighting.of``."""
-        copy = {name: getattr(self, name) for name in _FIELDS}
-        copy["ballot"] = self.ballot.state()
-        for name in ("bound", "best", "spread", "was"):
-            copy[name] = list(copy[name])
-        copy["vehicle"] = dict(self.vehicle)
-        return copy
+        """Plain values for ``Sighting.of``, to be pickled at once: they are not copied."""
+        state = {name: getattr(self, name) for name in _FIELDS}
+        state["ballot"] = self.ballot.state()
+        return state
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> "Sighting":
-        """The sighting whose ``state`` was taken."""
-        fresh = {name: deepcopy(state[name]) for name in _FIELDS}
-        return cls(**fresh, ballot=Ballot.of(state["ballot"]))
+        """The sighting whose ``state`` was taken; it keeps the values."""
+        state["ballot"] = Ballot.of(state["ballot"])
+        return cls(**state)
 
     def _decide(self, grammar: Grammar) -> None:
         weights = self.ballot.weights()

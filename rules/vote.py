@@ -5,7 +5,6 @@ aligning outputs and voting by position is ROVER's (Fiscus 1997, doi:10.1109/ASR
 """
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isqrt
@@ -128,8 +127,8 @@ class Ballot:
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "Ballot":
-        """The ballot whose ``state`` was taken."""
-        return cls(**deepcopy(dict(state)))
+        """The ballot whose ``state`` was taken; it keeps the values."""
+        return cls(**state)
 
     def weights(self) -> Mapping[str, Weights]:
         """For each text its evidence over all tracks, to be read only."""

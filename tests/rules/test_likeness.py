@@ -3,7 +3,9 @@
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rapidfuzz.distance import Indel
 
+from rules.nearby import Nearby
 from rules.similarity import (
     CONFUSABLE,
     cost,
@@ -95,3 +97,24 @@ def test_folding_twice_is_folding_once(text):
 )
 def test_a_single_difference_has_a_place(one, other, place):
     assert single_difference(one, other) == place
+
+
+NEARBY = st.lists(st.text("AB8C1", max_size=6), max_size=12)
+
+
+@given(NEARBY, NEARBY, st.text("AB8C1", max_size=6))
+def test_the_texts_found_nearby_are_those_within_two_insertions_or_deletions(first, then, asked):
+    nearby = Nearby()
+    for key, text in enumerate(first):
+        nearby.put(str(key), text)
+    kept = dict(enumerate(first))
+    for key, text in enumerate(then):
+        if key in kept and len(text) % 2:
+            nearby.drop(str(key))
+            del kept[key]
+        else:
+            nearby.put(str(key), text)
+            kept[key] = text
+    for distance, found in ((2, nearby.near(asked)), (3, nearby.within(asked, 3))):
+        expected = [str(k) for k, text in kept.items() if Indel.distance(text, asked) <= distance]
+        assert sorted(found) == sorted(expected)
