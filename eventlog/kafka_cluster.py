@@ -261,10 +261,12 @@ class Cluster:
                     for place, future in futures.items()
                 }
             except LogUnavailable as error:
-                # A partition that moves to another broker is back in a moment.
+                # A partition that moves to another broker is back in a moment, but librdkafka
+                # goes on asking where it was until it has seen all topics anew.
                 if _code(error) not in _MOVING or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+                self._metadata()
 
     def _place(self, topic: str, partition: int, offset: int = -1001) -> TopicPartition:
         return TopicPartition(self.address.prefix + topic, partition, offset)
