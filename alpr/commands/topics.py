@@ -70,10 +70,6 @@ def _create(settings: Settings, replication: int) -> None:
     register(registry)
     print(f"every schema is registered at {registry.shown}")
     registry.close()
-    bucket = open_bucket(settings)
-    if bucket is not None:
-        bucket.ensure(settings.images_retention_days)
-        print(f"pictures are kept for {settings.images_retention_days} days")
 
 
 def _listed(log: Log, settings: Settings) -> Iterator[str]:
