@@ -26,7 +26,8 @@ class Poisoner:
         self._codec = open_codec(settings)
         address = KafkaAddress.parse(settings.log_url)
         self._producer = Producer(
-            address.config() | {"enable.idempotence": True, "message.max.bytes": 8 << 20}
+            address.config()
+            | {"enable.idempotence": True, "message.max.bytes": 8 << 20, "log_level": 0}
         )
         self._read = next(
             item.record for item in site(seed, 1000, 1).records() if item.name == "PlateRead"

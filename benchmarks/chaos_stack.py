@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -56,6 +57,7 @@ class Stack:
         self._processes: dict[str, _Process] = {}
         self._servers: dict[str, Server] = {}
         self._busy: set[str] = set()
+        self._due: dict[str, queue.SimpleQueue[float]] = {}
         self.namespace = ""
         self.small_disk: Path | None = None
 
@@ -130,6 +132,9 @@ class Stack:
             ),
         }
         (home / "out").mkdir(exist_ok=True)
+        for name in SERVER_NAMES:
+            self._due[name] = queue.SimpleQueue()
+            threading.Thread(target=self._revive, args=(name,), name=name, daemon=True).start()
         self._processes = {
             name: _Process(command, environ | dict(own))
             for name, (command, own) in commands.items()
@@ -176,14 +181,16 @@ class Stack:
             if name in self._busy:
                 return
             self._busy.add(name)
-        threading.Thread(target=self._bounce, args=(name, server, pause), daemon=True).start()
-
-    def _bounce(self, name: str, server: Server, pause: float) -> None:
         server.kill()
-        time.sleep(pause)
-        server.start()
-        with self._lock:
-            self._busy.discard(name)
+        self._due[name].put(pause)
+
+    def _revive(self, name: str) -> None:
+        """Start a server whenever it was killed; in a thread that lives on, as it does with it."""
+        while True:
+            time.sleep(self._due[name].get())
+            self._servers[name].start()
+            with self._lock:
+                self._busy.discard(name)
 
     def trouble(self, what: str, seconds: float) -> str | None:
         """Make trouble for so long, meanwhile returning; why it cannot be made, else None."""
