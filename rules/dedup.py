@@ -16,7 +16,7 @@ from rules.settings import DedupSettings
 from rules.sighting import SECOND, Sighting
 from rules.similarity import fold
 from rules.text import normalise_read
-from rules.validation import refusal
+from rules.validation import Validation
 from rules.version import rules_version
 from schemas.records import (
     CameraHeartbeat,
@@ -60,6 +60,7 @@ class Deduplication:
         self._grammar = grammar
         self._version = rules_version(settings, grammar)
         self._assignment = Assignment(settings)
+        self._validation = Validation(settings, grammar)
         self._lateness = int(settings.lateness_s * SECOND)
         self._stay = int(settings.window_s * SECOND) + self._lateness
         self._ahead = int(settings.clock_ahead_s * SECOND)
@@ -216,8 +217,9 @@ class Deduplication:
     def _count(self, group: Group, read: PlateRead, offset: int, appended_at: int) -> list[Output]:
         grammar, settings = self._grammar, self._settings
         text, confidences = normalise_read(read["text"], read["char_confidences"])
-        scope = grammar.scope(read["region"], settings.country)
-        wrong = refusal(text, read["confidence"], scope, settings, grammar)
+        region = read["region"]
+        scope = settings.country if region is None else grammar.scope(region, settings.country)
+        wrong = self._validation.refusal(text, read["confidence"], scope)
         if wrong is None and group.static and _known(group, fold(text), read):
             wrong = "overlay", "known text that stays put in the picture"
         if wrong is not None:

@@ -9,7 +9,6 @@ from operator import itemgetter
 from typing import Any, cast
 from uuid import UUID
 
-from rules.boxes import middle
 from rules.grammar import Grammar
 from rules.settings import DedupSettings
 from rules.similarity import fold
@@ -111,6 +110,13 @@ class Sighting:
             last_seen=captured,
             passed=passed,
             told_at=captured,
+            # Said here, since a default_factory of a typed list takes a detour of a microsecond.
+            ballot=Ballot({}, {}),
+            bound=[],
+            best=[],
+            vehicle=dict(_NO_VEHICLE),
+            spread=[],
+            was=[],
         )
 
     def add(
@@ -326,15 +332,12 @@ class Sighting:
             "reads": self.reads,
             "tracks": self.tracks,
             "was": list(self.was),
-            "alternatives": [{"text": t, "confidence": c} for t, c in outcome.alternatives],
+            "alternatives": outcome.alternatives,
             "merged_into": merged_into,
             "reason": reason,
             "rules_version": version,
             "evidence": {
-                "positions": [
-                    [{"character": c, "weight": w} for c, w in column]
-                    for column in outcome.positions
-                ],
+                "positions": outcome.positions,
                 "reads": reads,
                 "texts": len(outcome.alternatives) + 1,
             },
@@ -362,20 +365,22 @@ class Sighting:
             self.folded = fold(found.text)
 
     def _see(self, box: Box) -> None:
-        x, y = middle(box)
         height = float(box["height"])
+        x, y = box["x"] + box["width"] / 2, box["y"] + height / 2
         if not self.spread:
             self.spread = [x, x, y, y, height]
             return
-        left, right, top, bottom, least = self.spread
-        if not (left <= x <= right and top <= y <= bottom and least <= height):
-            self.spread = [
-                min(left, x),
-                max(right, x),
-                min(top, y),
-                max(bottom, y),
-                min(least, height),
-            ]
+        left, right, top, bottom, least = spread = self.spread
+        if x < left:
+            spread[0] = x
+        elif x > right:
+            spread[1] = x
+        if y < top:
+            spread[2] = y
+        elif y > bottom:
+            spread[3] = y
+        if height < least:
+            spread[4] = height
 
     def _keep(self, read: PlateRead, text: str, confidences: tuple[int, ...]) -> None:
         quality = read["quality"]

@@ -15,6 +15,7 @@ from rapidfuzz.distance import Levenshtein
 
 from rules.grammar import AUTO, Grammar
 from rules.similarity import CONFUSABLE, fold
+from schemas.records import Alternative, CharacterEvidence
 
 Weights = Sequence[int]
 """Summed weight of each character of a text, per mille of a certain one; then the sum of the
@@ -167,16 +168,15 @@ def _sum(one: list[int], other: list[int]) -> list[int]:
     return list(map(add, one, other))
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
+class Vote(NamedTuple):
     """The outcome: ``positions`` gives for each character of ``text`` the weight of every
     character read there, ``""`` standing for none, heaviest first.
     """
 
     text: str
     confidence: float
-    positions: tuple[tuple[tuple[str, int], ...], ...]
-    alternatives: tuple[tuple[str, float], ...]
+    positions: list[list[CharacterEvidence]]
+    alternatives: list[Alternative]
 
 
 class Winner(NamedTuple):
@@ -219,15 +219,17 @@ def vote(
     known: Winner | None = None,
 ) -> Vote:
     """The ``winner`` with its reasons; that one need not be found again where it is known."""
+    if len(weights) == 1:
+        ((text, found),) = weights.items()
+        if grammar.regions(text, scope):
+            return _unanimous(text, found)
     text, _, plain, columns = known or winner(weights, grammar, scope)
-    if len(weights) == 1 and columns is None:
-        return _unanimous(text, weights[text])
     if columns is None:
         _, columns = _counted(text, weights)
     return Vote(
         text=text,
         confidence=_confidence(text, plain, columns, _reads(weights)),
-        positions=tuple([_ranked(column) for column in columns]),
+        positions=[_ranked(column) for column in columns],
         alternatives=_alternatives(text, weights),
     )
 
@@ -235,10 +237,11 @@ def vote(
 def _unanimous(text: str, found: Weights) -> Vote:
     """The vote where all reads say the same and the grammar takes it."""
     reads, confidence = found[_READS], 1.0
-    for weight in found[:_MEANS]:
+    positions: list[list[CharacterEvidence]] = []
+    for character, weight in zip(text, found, strict=False):
         confidence *= _certainty(weight, 0, reads)
-    positions = tuple([((c, w),) for c, w in zip(text, found, strict=False)])
-    return Vote(text, _rounded(confidence), positions, ())
+        positions.append([{"character": character, "weight": weight}])
+    return Vote(text, min(0.999, round(confidence, 3)), positions, [])
 
 
 def _pivot(weights: Mapping[str, Weights]) -> str:
@@ -282,11 +285,12 @@ def _heaviest(column: Mapping[str, int]) -> str:
     return min(column, key=lambda c: (-column[c], c))
 
 
-def _ranked(column: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+def _ranked(column: Mapping[str, int]) -> list[CharacterEvidence]:
     """A column's characters, heaviest first."""
-    if len(column) == 1:
-        return tuple(column.items())
-    return tuple(sorted(column.items(), key=lambda item: (-item[1], item[0])))
+    items = list(column.items())
+    if len(items) > 1:
+        items.sort(key=lambda item: (-item[1], item[0]))
+    return [{"character": character, "weight": weight} for character, weight in items]
 
 
 def _columns(pivot: str, weights: Mapping[str, Weights]) -> list[dict[str, int]]:
@@ -357,8 +361,9 @@ def _confidence(text: str, plain: str, evidence: Sequence[Mapping[str, int]], re
         agreeing = column.get(character, 0)
         if character != heaviest:
             agreeing += sum([column.get(other, 0) for other in CONFUSABLE.get(character, "")])
-        whole *= _certainty(agreeing, sum(column.values()) - agreeing, reads)
-    return _rounded(whole)
+        against = sum(column.values()) - agreeing
+        whole *= _certainty(agreeing, against, reads)
+    return min(0.999, round(whole, 3))
 
 
 @lru_cache(maxsize=65_536)
@@ -379,16 +384,12 @@ def _confidence_of(weight: int, reads: int) -> float:
     return min(1.0, weight / reads) ** (1 / 3)
 
 
-def _rounded(confidence: float) -> float:
-    return min(0.999, round(confidence, 3))
-
-
-def _alternatives(
-    text: str, weights: Mapping[str, Weights], most: int = 4
-) -> tuple[tuple[str, float], ...]:
+def _alternatives(text: str, weights: Mapping[str, Weights], most: int = 4) -> list[Alternative]:
     """The other texts read, heaviest first, each with its share of the evidence."""
     if len(weights) == 1:
-        return ()
-    total = sum(found[_MEANS] for found in weights.values()) or 1
-    others = sorted((-found[_MEANS], other) for other, found in weights.items() if other != text)
-    return tuple((other, round(-weight / total, 3)) for weight, other in others[:most])
+        return []
+    total = sum([found[_MEANS] for found in weights.values()]) or 1
+    others = sorted([(-found[_MEANS], other) for other, found in weights.items() if other != text])
+    return [
+        {"text": other, "confidence": round(-weight / total, 3)} for weight, other in others[:most]
+    ]

@@ -144,9 +144,11 @@ def test_the_grammar_decides_between_what_ocr_confuses_by_place():
 def test_what_else_was_read_is_kept_with_its_share():
     reads = [("a", "KAX12", 900), ("b", "KAX12", 900), ("c", "KAX13", 900)]
     outcome = vote(ballot(reads).weights(), PLATES)
-    assert outcome.alternatives == (("KAX13", pytest.approx(1 / 3, abs=0.001)),)
-    assert [column[0][0] for column in outcome.positions] == list("KAX12")
-    assert dict(outcome.positions[4]) == {"2": 1458, "3": 729}  # cubes of 0.9
+    third = pytest.approx(1 / 3, abs=0.001)
+    assert outcome.alternatives == [{"text": "KAX13", "confidence": third}]
+    assert [column[0]["character"] for column in outcome.positions] == list("KAX12")
+    last = {place["character"]: place["weight"] for place in outcome.positions[4]}
+    assert last == {"2": 1458, "3": 729}  # cubes of 0.9
 
 
 @settings(max_examples=200, deadline=None)
@@ -156,10 +158,9 @@ def test_an_outcome_is_whole(reads):
     assert 0.0 <= outcome.confidence <= 0.999
     assert len(outcome.positions) == len(outcome.text)
     assert all(
-        [w for _, w in column] == sorted((w for _, w in column), reverse=True)
-        for column in outcome.positions
+        column == sorted(column, key=lambda place: -place["weight"]) for column in outcome.positions
     )
-    assert all(0 <= share <= 1 for _, share in outcome.alternatives)
+    assert all(0 <= other["confidence"] <= 1 for other in outcome.alternatives)
 
 
 def test_more_agreeing_reads_are_more_certain_and_dissent_less():
