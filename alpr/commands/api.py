@@ -97,12 +97,12 @@ def _tell_first_link(keys: "AccessKeys", address: str, ended: threading.Event) -
             ended.wait(_AGAIN_S)
             continue
         if token is not None:
-            print(
+            told = (
                 "There is no administrator yet. This link makes the first one's key, once, "
-                f"within 24 hours: {address}/login#token={token}",
-                file=sys.stderr,
-                flush=True,
+                f"within 24 hours: {address}/login#token={token}\n"
             )
+            sys.stderr.write(told)  # at once, its end included: the server's lines come between
+            sys.stderr.flush()
         return
 
 

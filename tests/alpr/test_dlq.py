@@ -2,7 +2,6 @@
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +148,7 @@ def test_a_record_of_json_that_does_not_fit_is_a_usage_error(
 def test_filters_limits_and_the_newest_first(site: Site, codec: Codec, log: Log, capfd):
     site.give(*[bytes([1, n]) for n in range(30)], None)
     site.run()
-    other = replace(log.read(RAW.name, 1, 0, 1)[0], topic=DETECTED.name, partition=2)
+    other = log.read(RAW.name, 1, 0, 1)[0]._replace(topic=DETECTED.name, partition=2)
     log.append(DLQ.name, 2, [dead_letter(codec, other, "project", "refused", "no such zone")])
 
     def places(*arguments: str) -> list[str]:
