@@ -179,13 +179,22 @@ class History:
 
     def _reached(self, partition: int) -> int:
         """The furthest record of raw that dedup is known to have folded; -1 if none."""
-        reached = -1
+        reached, began = -1, self._began(partition)
         for topic, field in ((DETECTED.name, "revision"), (REJECTED.name, "offset")):
             end = self._log.end(topic, partition)
             for entry in span(self._log, topic, partition, max(0, end - TAIL), end):
                 record = self._record(entry)[1]
-                reached = max(reached, record[field] if record else -1)
+                if record and entry.appended_at >= began:
+                    reached = max(reached, record[field])
         return reached
+
+    def _began(self, partition: int) -> int:
+        """When the log began: what was said before was copied from another, whose reads stayed
+        there and whose offsets mean nothing here.
+        """
+        end = self._log.end(RAW.name, partition)
+        first = next(span(self._log, RAW.name, partition, 0, end), None)
+        return 0 if first is None else first.appended_at
 
     def _record(self, entry: Entry) -> tuple[str, Any]:
         if entry.value is None:
@@ -203,6 +212,7 @@ class History:
             "SELECT said, said_stop FROM part WHERE id = ?", (part.partition,)
         ).fetchone()
         rows: list[tuple[Any, ...]] = []
+        began = self._began(part.partition)
 
         def keep(following: int) -> None:
             self.db.execute("BEGIN")
@@ -213,6 +223,8 @@ class History:
 
         for entry in span(self._log, DETECTED.name, part.partition, said, stop):
             name, record = self._record(entry)
+            if entry.appended_at < began:
+                continue
             if entry.value is None and entry.key is not None:
                 rows.append(_erased(entry, part.partition))
             elif name == "PlateEvent" and part.first <= record["revision"] < part.stop:
