@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(f"alpr: {_told(command, error, debug)}", file=sys.stderr)
-        return _exit_code(error)
+        print(f"alpr: {told(command, error, debug)}", file=sys.stderr)
+        return exit_code(error)
 
 
 def _run(given: list[str], command: str | None) -> int:
@@ -110,21 +110,28 @@ def _without_command(given: list[str]) -> int:
     return 0
 
 
-def _told(command: str | None, error: Exception, debug: bool) -> str:
+def ours(error: Exception) -> bool:
+    """Whether its text says what to do; else it is a defect, to be seen with its traceback."""
+    return type(error).__module__.startswith(_ROOMS)
+
+
+def told(command: str | None, error: Exception, debug: bool = False) -> str:
+    """An error in one line: what command, cause, cure."""
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename and error.strerror:
         text = (
             f"{error.filename}: {error.strerror}; it has to be there, writable and with space "
             "left, or set ALPR_HOME to another folder"
         )
-    elif not type(error).__module__.startswith(_ROOMS):
+    elif not ours(error):
         text = f"{type(error).__name__}: {text}"
         if not debug:
             text += "; --debug shows where it comes from"
     return f"{command}: {text}" if command in COMMANDS else text
 
 
-def _exit_code(error: Exception) -> int:
+def exit_code(error: Exception) -> int:
+    """What a process that fails by an error leaves."""
     if f"{type(error).__module__}.{type(error).__qualname__}" in _CONFIGURATION:
         return 2
     return error.exit_code if isinstance(error, AlprError) else 1

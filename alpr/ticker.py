@@ -7,6 +7,7 @@ enough and two do no harm: a tick only says what time it is.
 import argparse
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
 from alpr.wiring import open_codec, open_log
-from eventlog.log import Append, Log, LogError, LogFull, LogUnavailable
+from eventlog.log import Append, Log, LogError, LogFull
 from schemas.codec import Codec
 from schemas.topics import DAY_US, DETECTED, RAW, TOPICS
 
@@ -44,15 +45,14 @@ class Ticker:
         self._clock = clock
 
     def run(self) -> None:
-        """Tick until ``wait`` says so. A full disk and a log that is away are waited out."""
+        """Tick until ``wait`` says so. A full disk is waited out."""
         waiting = False
         while not self._wait(1.0 - self._clock() % 1.0):
             try:
                 self.tick()
-            except (LogFull, LogUnavailable) as error:
+            except LogFull as error:
                 if not waiting:
-                    why = "there is space" if isinstance(error, LogFull) else "the log is there"
-                    _log.error("no ticks until %s again: %s", why, error)
+                    _log.error("no ticks until there is space again: %s", error)
                 waiting = True
             else:
                 waiting = False
@@ -84,15 +84,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Tick until SIGTERM or SIGINT; exit code 0."""
+    """Tick until SIGTERM or SIGINT, exit code 0; a log that is away is waited for."""
     configure_logs(arguments.debug)
-    end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: end.set())
-    log = open_log(settings)
+        # At once: it may wait for a broker, and nothing is lost.
+        signal.signal(number, lambda *_: sys.exit(0))
+    log = open_log(settings, waits=True)
+    end = threading.Event()
     keeper = threading.Thread(target=_keep, args=(log, retention(settings), end), daemon=True)
     keeper.start()
-    Ticker(log, open_codec(settings), end.wait).run()
+    Ticker(log, open_codec(settings, waits=True), end.wait).run()
     return 0
 
 

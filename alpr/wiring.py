@@ -1,6 +1,9 @@
 """The only place that builds adapters: which one is behind an interface, the settings' URLs say."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import IO, TYPE_CHECKING, Protocol
@@ -57,13 +60,41 @@ class Server:
         """Nothing to leave."""
 
 
-def open_log(settings: Settings) -> "Log":
-    """The log; an embedded one is made if there is none. Raises eventlog.log.LogError."""
+@contextmanager
+def flow_settings() -> Iterator[Settings]:
+    """The settings of a process that is one flow, and its log lines.
+
+    What keeps it from starting ends the process with one line and the exit code of ``alpr``.
+    """
+    import os
+    import sys
+
+    from alpr.cli import exit_code, ours, told
+    from alpr.logs import configure
+    from alpr.settings import load
+
+    configure()
+    try:
+        yield load(os.environ)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not ours(error):
+            raise
+        print(f"ERROR {told(None, error)}", file=sys.stderr)
+        sys.exit(exit_code(error))
+
+
+def open_log(settings: Settings, *, waits: bool = False) -> "Log":
+    """The log; an embedded one is made if there is none. Raises eventlog.log.LogError.
+
+    With ``waits`` opening it and appending wait while Kafka is away, and say so once.
+    """
     if settings.on_kafka:
         from eventlog.kafka import KafkaLog
         from eventlog.kafka_url import KafkaAddress
 
-        return KafkaLog(KafkaAddress.parse(settings.log_url), settings.log_partitions)
+        return KafkaLog(KafkaAddress.parse(settings.log_url), settings.log_partitions, waits=waits)
     from eventlog.sqlite import SqliteLog
 
     return SqliteLog(settings.log_folder, settings.log_partitions)
@@ -79,16 +110,16 @@ def hold_partitions(settings: Settings, log_uuid: str) -> IO[bytes]:
     return Stores(settings, log_uuid).hold()
 
 
-def open_codec(settings: Settings) -> "Codec":
+def open_codec(settings: Settings, *, waits: bool = False) -> "Codec":
     """Records to bytes and back, against the log's schema registry.
 
     An embedded registry is made, and gets today's schemas, by whoever opens it; one of Kafka by
-    ``alpr topics create`` alone.
+    ``alpr topics create`` alone. With ``waits`` that one is waited for, as by ``open_log``.
     """
     from schemas.codec import Codec
 
     if settings.on_kafka:
-        return Codec(open_registry(settings))
+        return Codec(open_registry(settings, waits=waits))
     from eventlog.registry import SqliteRegistry
 
     codec = Codec(SqliteRegistry(settings.log_folder))
@@ -96,14 +127,15 @@ def open_codec(settings: Settings) -> "Codec":
     return codec
 
 
-def open_registry(settings: Settings) -> "ConfluentRegistry":
+def open_registry(settings: Settings, *, waits: bool = False) -> "ConfluentRegistry":
     """The schema registry of a log on Kafka; what it tells is kept under ALPR_HOME.
 
     Raises schemas.codec.RegistryUnavailable.
     """
-    from eventlog.confluent import ConfluentRegistry
+    from eventlog.confluent import PATIENCE_S, ConfluentRegistry
 
-    return ConfluentRegistry(settings.registry_url, settings.home)
+    patience_s = inf if waits else PATIENCE_S
+    return ConfluentRegistry(settings.registry_url, settings.home, patience_s)
 
 
 def open_edge_log(settings: Settings) -> "SqliteLog":

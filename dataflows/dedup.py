@@ -5,7 +5,6 @@ is decided, ``rules.dedup`` decides; here stands only what flows where.
 """
 
 import atexit
-import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -137,17 +136,11 @@ def dedup_flow(
 def flow() -> Dataflow:
     """The dataflow on the settings' log, for ``python -m bytewax.run dataflows.dedup``."""
     from alpr import wiring
-    from alpr.settings import load
 
-    settings = load(os.environ)
-    plates = grammar()
-    plates.check(settings.dedup.country)
-    log = wiring.open_log(settings)
-    atexit.register(wiring.hold_partitions(settings, log.uuid).close)
-    return dedup_flow(
-        log,
-        wiring.open_codec(settings),
-        settings.dedup,
-        plates,
-        settings.own_partitions,
-    )
+    with wiring.flow_settings() as settings:
+        plates = grammar()
+        plates.check(settings.dedup.country)
+        log = wiring.open_log(settings, waits=True)
+        atexit.register(wiring.hold_partitions(settings, log.uuid).close)
+        codec = wiring.open_codec(settings, waits=True)
+        return dedup_flow(log, codec, settings.dedup, plates, settings.own_partitions)

@@ -5,8 +5,6 @@ no recovery store: it starts where its view stands. While OpenSearch, the log or
 away it holds the batch in hand and waits.
 """
 
-import logging
-import os
 from collections.abc import Sequence
 
 import bytewax.operators as op
@@ -152,7 +150,7 @@ def index_flow(
         for partition in partitions
     ]
     flow = Dataflow("index")
-    source = LogSource(log, DETECTED.name, partitions, starts, group="alpr-elasticsearch-consumer")
+    source = LogSource(log, DETECTED.name, partitions, starts, group=GROUP)
     detected = op.input("detected", flow, source)
     op.output("to_search", detected, SearchSink(indexings))
     return flow
@@ -161,12 +159,10 @@ def index_flow(
 def flow() -> Dataflow:
     """The dataflow on the settings, for ``python -m bytewax.run dataflows.index``."""
     from alpr import wiring
-    from alpr.settings import load
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    settings = load(os.environ)
-    log = wiring.open_log(settings)
-    waits = _patience()
-    view = waits.until(lambda: wiring.open_search(settings, log.uuid))
-    codec = wiring.open_codec(settings)
-    return index_flow(log, codec, view, settings.own_partitions, waits)
+    with wiring.flow_settings() as settings:
+        log = wiring.open_log(settings, waits=True)
+        waits = _patience()
+        view = waits.until(lambda: wiring.open_search(settings, log.uuid))
+        codec = wiring.open_codec(settings, waits=True)
+        return index_flow(log, codec, view, settings.own_partitions, waits)

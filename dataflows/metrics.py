@@ -7,7 +7,6 @@ after a crash is counted twice.
 """
 
 import json
-import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -266,9 +265,9 @@ def metrics_flow(log: Log, codec: Codec, node: str, partitions: Sequence[int]) -
 def flow() -> Dataflow:
     """The dataflow on the settings' log, for ``python -m bytewax.run dataflows.metrics``."""
     from alpr import wiring
-    from alpr.settings import load
 
-    settings = load(os.environ)
-    log = wiring.open_log(settings)
-    node = f"metrics@{socket.gethostname()}"
-    return metrics_flow(log, wiring.open_codec(settings), node, settings.own_partitions)
+    with wiring.flow_settings() as settings:
+        log = wiring.open_log(settings, waits=True)
+        codec = wiring.open_codec(settings, waits=True)
+        node = f"metrics@{socket.gethostname()}"
+        return metrics_flow(log, codec, node, settings.own_partitions)

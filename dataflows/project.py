@@ -6,8 +6,6 @@ While the database or the schema registry is away it waits where it is and reads
 """
 
 import atexit
-import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
@@ -189,15 +187,13 @@ def project_flow(
 def flow() -> Dataflow:
     """The dataflow on the settings, for ``python -m bytewax.run dataflows.project``."""
     from alpr import wiring
-    from alpr.settings import load
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    settings = load(os.environ)
-    log = wiring.open_log(settings)
-    # An embedded server is let go when nobody holds it: this process does until it ends.
-    database = wiring.open_database(settings)
-    atexit.register(database.stop)
-    waits = _patience(database.ensure)
-    view = waits.until(lambda: wiring.open_view(database, log.uuid))
-    codec = wiring.open_codec(settings)
-    return project_flow(log, codec, view, settings.own_partitions, waits)
+    with wiring.flow_settings() as settings:
+        log = wiring.open_log(settings, waits=True)
+        # An embedded server is let go when nobody holds it: this process does until it ends.
+        database = wiring.open_database(settings)
+        atexit.register(database.stop)
+        waits = _patience(database.ensure)
+        view = waits.until(lambda: wiring.open_view(database, log.uuid))
+        codec = wiring.open_codec(settings, waits=True)
+        return project_flow(log, codec, view, settings.own_partitions, waits)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
@@ -36,7 +37,8 @@ class ConfluentRegistry:
     in a file under ``folder``, as a number never changes its schema; the file is asked only while
     the registry does not answer. Only ``register`` writes: it is for deployments.
 
-    Raises RegistryUnavailable where neither answers, and for a refused login or certificate.
+    Raises RegistryUnavailable where neither answers, and for a refused login or certificate. With
+    ``patience_s`` infinite it waits for an answer and logs when it begins to and when it goes on.
     """
 
     def __init__(
@@ -170,7 +172,7 @@ class ConfluentRegistry:
     ) -> httpx.Response:
         """The answer, asked for again while the registry is away or overloaded."""
         patience = self._patience_s if patience_s is None else patience_s
-        deadline, pause = time.monotonic() + patience, PAUSE_S[0]
+        began, pause, waiting = time.monotonic(), PAUSE_S[0], False
         while True:
             try:
                 answer = self._client.request(
@@ -194,13 +196,22 @@ class ConfluentRegistry:
                         "set USER:PASSWORD@ in ALPR_REGISTRY_URL"
                     )
                 if answer.status_code < 500 and answer.status_code != 429:
+                    if waiting:
+                        _log.warning(
+                            "going on: the schema registry at %s answers again after %.0f s",
+                            self.shown, time.monotonic() - began,
+                        )  # fmt: skip
                     return answer
                 cause, told = None, f"status {answer.status_code}"
-            if time.monotonic() + pause > deadline:
-                raise RegistryUnavailable(
-                    f"the schema registry at {self.shown} does not answer ({told}): "
-                    "start it, or set ALPR_REGISTRY_URL to where it is"
-                ) from cause
+            away = (
+                f"the schema registry at {self.shown} does not answer ({told}): "
+                "start it, or set ALPR_REGISTRY_URL to where it is"
+            )
+            if time.monotonic() + pause > began + patience:
+                raise RegistryUnavailable(away) from cause
+            if not waiting and patience == inf:
+                waiting = True
+                _log.warning("waiting: %s", away)
             self._sleep(pause)
             pause = min(2 * pause, PAUSE_S[1])
 

@@ -5,12 +5,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from eventlog.kafka_client import PATIENCE_S, config
-from eventlog.kafka_cluster import Cluster
+from eventlog.kafka_cluster import SLICE_S, Cluster
 from eventlog.kafka_reader import APPENDED_AT, TIME, TopicReader
 from eventlog.kafka_topics import DEAD_BYTES, max_bytes
 from eventlog.kafka_url import KafkaAddress
@@ -32,6 +32,7 @@ _PRODUCER = {
 }
 _Report = Callable[[KafkaError | None, Message], None]
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class _Receipt:
@@ -63,8 +64,10 @@ class KafkaLog:
     one nothing.
 
     Calls that need the broker wait ``patience_s`` at most and then raise LogUnavailable; ``read``
-    gives nothing until it is back. Raises LogMismatch if a topic has another number of partitions
-    than ``partitions`` (any if None), LogError if topics are missing.
+    gives nothing until it is back. With ``waits`` opening it, appending and asking for offsets
+    wait for as long as it takes, and the log says so once; a refused login is raised. Raises
+    LogMismatch if a topic has another number of partitions than ``partitions`` (any if None),
+    LogError if topics are missing.
     """
 
     def __init__(
@@ -72,13 +75,16 @@ class KafkaLog:
         address: KafkaAddress,
         partitions: int | None = None,
         patience_s: float = PATIENCE_S,
+        *,
+        waits: bool = False,
     ) -> None:
         self._address = address
         self._patience_s = patience_s
+        self._waits = waits
         _check_files(address)
-        self._cluster = Cluster(address, patience_s)
-        self._counts = self._cluster.check(partitions)
-        self._uuid = self._cluster.uuid()
+        self._cluster = Cluster(address, patience_s, tells=waits)
+        self._counts = self._patiently(lambda: self._cluster.check(partitions))
+        self._uuid = self._patiently(self._cluster.uuid)
         self._lock = threading.Lock()
         self._readers: dict[str, TopicReader] = {}
         self._producer: Producer | None = None
@@ -102,7 +108,7 @@ class KafkaLog:
         receipt = _Receipt(len(records))
         producer = self._produce(topic, partition, records, receipt)
         deadline = time.monotonic() + self._patience_s + SLACK_S
-        while receipt.missing and time.monotonic() < deadline:
+        while receipt.missing and (self._waits or time.monotonic() < deadline):
             producer.flush(0.1)  # another thread may have got our reports, so look often
         if receipt.error is not None or receipt.missing:
             raise self._failed(receipt.error, f"appending to {topic}, partition {partition}")
@@ -120,8 +126,12 @@ class KafkaLog:
     def flush(self) -> None:
         """Return when all that was sent is durable. Raises LogUnavailable if any of it is not."""
         producer = self._producer
-        if producer is not None and producer.flush(self._patience_s + SLACK_S):
-            raise self._failed(None, "delivering records")
+        if producer is not None:
+            if self._waits:
+                while producer.flush(SLICE_S):  # a signal is heard between two of them
+                    pass
+            elif producer.flush(self._patience_s + SLACK_S):
+                raise self._failed(None, "delivering records")
         self._raise_failure()
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Entry]:
@@ -161,12 +171,12 @@ class KafkaLog:
     def lowest(self, topic: str, partition: int) -> int:
         """First offset that may be read; equal to ``end`` when the partition is empty."""
         self._check(topic, partition)
-        return self._cluster.lowest(topic, [partition])[partition]
+        return self._patiently(lambda: self._cluster.lowest(topic, [partition])[partition])
 
     def end(self, topic: str, partition: int) -> int:
         """Offset that the next record will have at least."""
         self._check(topic, partition)
-        return self._cluster.ends(topic, [partition])[partition]
+        return self._patiently(lambda: self._cluster.ends(topic, [partition])[partition])
 
     def trim(self, topic: str, before: int) -> int:
         """Drop records appended before ``before`` (microseconds of the broker); how many at most.
@@ -191,6 +201,7 @@ class KafkaLog:
 
     def close(self) -> None:
         """Leave the cluster; what was sent and not flushed gets a last moment."""
+        self._cluster.trouble.close()
         with self._lock:
             self._closed = True
             for reader in self._readers.values():
@@ -199,6 +210,14 @@ class KafkaLog:
             if self._producer is not None and (left := self._producer.flush(SLACK_S)):
                 _log.error("%d records sent to %s were not delivered", left, self._address.shown)
             self._producer = None
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        while True:
+            try:
+                return ask()
+            except LogUnavailable:
+                if not self._waits or self._cluster.trouble.hopeless:
+                    raise
 
     def _check(self, topic: str, partition: int) -> None:
         if not 0 <= partition < self.partitions(topic):
@@ -228,7 +247,8 @@ class KafkaLog:
             if self._producer is None:
                 mine = {
                     "compression.type": self._address.compression,
-                    "message.timeout.ms": int(self._patience_s * 1000),
+                    # 0 is for ever
+                    "message.timeout.ms": 0 if self._waits else int(self._patience_s * 1000),
                 }
                 self._producer = Producer(
                     config(self._address, self._cluster.trouble, _PRODUCER | mine)
@@ -254,7 +274,7 @@ class KafkaLog:
                     break
                 except BufferError:
                     deadline = deadline or time.monotonic() + self._patience_s + SLACK_S
-                    if time.monotonic() > deadline:
+                    if not self._waits and time.monotonic() > deadline:
                         raise self._failed(None, f"sending to {topic}") from None
                     producer.poll(0.05)
                 except KafkaException as error:

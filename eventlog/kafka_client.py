@@ -1,6 +1,7 @@
 """What every client of Kafka here has in common: its settings, and its errors in our words."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from eventlog.log import LogError, LogUnavailable, RecordTooLarge
 # How long a call waits for a broker: longer than a restart of one takes.
 PATIENCE_S = 30.0
 REPEAT_S = 60.0  # the same trouble is logged as often as this
+LOOK_S = 0.5  # how often it is asked whether a broker that was away is back
 
 _log = logging.getLogger(__name__)
 _AUTHENTICATION = (
@@ -27,28 +29,74 @@ _FORBIDDEN = (
 )
 # These come once and tell why all that follows only times out.
 _TELLING = (*_AUTHENTICATION, KafkaError._SSL, KafkaError._RESOLVE)
+# One connection of several may break at any time; that all are gone is another code.
+_PASSING = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT)
 
 
 class Trouble:
     """What librdkafka says of its connections, instead of its lines on stderr.
 
-    The latest is kept for error messages; a kind of trouble is logged once a minute.
+    The latest is kept for error messages. With ``answers``, which asks the cluster, one line is
+    logged when it does not answer any more and one when it does again; without, who gets the
+    error tells it.
     """
 
-    def __init__(self, address: KafkaAddress, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        address: KafkaAddress,
+        answers: Callable[[], bool] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._address = address
+        self._answers = answers
         self._clock = clock
         self._logged: dict[int, float] = {}
         self._telling: KafkaError | None = None
+        self._latest: KafkaError | None = None
+        self._lock = threading.Lock()
+        self._watched = False
+        self._closed = threading.Event()
 
     def __call__(self, error: KafkaError) -> None:
         """librdkafka's ``error_cb``."""
         code, now = error.code(), self._clock()
         if code in _TELLING:
             self._telling = error
-        if now - self._logged.get(code, -REPEAT_S) >= REPEAT_S:
+        if code in _PASSING:
+            self._latest = error
+        elif code in _TELLING or code == KafkaError._ALL_BROKERS_DOWN:
+            self._watch()
+        elif now - self._logged.get(code, -REPEAT_S) >= REPEAT_S:
             self._logged[code] = now
-            _log.warning("%s: %s", self._address.shown, error.str())
+            _log.warning("Kafka at %s: %s", self._address.shown, error.str())
+
+    def close(self) -> None:
+        """Nobody waits for the broker any more."""
+        self._closed.set()
+
+    def _watch(self) -> None:
+        with self._lock:
+            if self._answers is None or self._watched or self._closed.is_set():
+                return
+            self._watched = True
+        threading.Thread(target=self._follow, name="kafka away", daemon=True).start()
+
+    def _follow(self) -> None:
+        """Tell that the broker is away, unless it is there after all, and that it is back."""
+        assert self._answers is not None
+        since, told = self._clock(), False
+        while not (there := self._answers()) and not self._closed.wait(LOOK_S):
+            if not told:
+                told = True
+                latest = self._latest or KafkaError(KafkaError._TRANSPORT)
+                _log.warning("waiting: %s", self.error(latest, "the log"))
+        with self._lock:
+            self._watched = False
+        if told and there:
+            _log.warning(
+                "going on: Kafka at %s answers again after %.0f s",
+                self._address.shown, self._clock() - since,
+            )  # fmt: skip
 
     @property
     def hopeless(self) -> bool:

@@ -41,13 +41,16 @@ T = TypeVar("T")
 class Cluster:
     """Questions to and changes of one cluster's topics.
 
-    Every method waits ``patience_s`` at most, then raises LogUnavailable.
+    Every method waits ``patience_s`` at most, then raises LogUnavailable. With ``tells`` it is
+    logged when the cluster goes away and when it is back.
     """
 
-    def __init__(self, address: KafkaAddress, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, address: KafkaAddress, patience_s: float = PATIENCE_S, tells: bool = False
+    ) -> None:
         self.address = address
         self.patience_s = patience_s
-        self.trouble = Trouble(address)
+        self.trouble = Trouble(address, self._answers if tells else None)
         self._admin = AdminClient(config(address, self.trouble, {}))
 
     def topics(self) -> dict[str, int]:
@@ -67,6 +70,13 @@ class Cluster:
             else:
                 self.trouble.forget()
                 return found
+
+    def _answers(self) -> bool:
+        try:
+            self._admin.list_topics(timeout=SLICE_S)
+        except KafkaException:
+            return False
+        return True
 
     def uuid(self) -> str:
         """Identity of the log: of the cluster, and of the topics that positions speak of.

@@ -71,7 +71,10 @@ class SearchServer:
         except SSLError as error:
             raise self._untrusted(error) from error
         except NoConnection as error:
-            raise ViewUnavailable(f"{self.place} does not answer: {error.error}") from error
+            raise ViewUnavailable(
+                f"{self.place} does not answer: {error.error}; start it, or set ALPR_SEARCH_URL to "
+                "where it is"
+            ) from error
         except SerializationError as error:
             raise ViewMismatch(
                 f"{self.place} does not answer as OpenSearch does ({error}): "

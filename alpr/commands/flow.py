@@ -6,6 +6,7 @@ import sys
 from contextlib import closing
 
 from alpr.layout import SNAPSHOT_S, Stores
+from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
 from alpr.wiring import open_log
 
@@ -19,9 +20,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Become ``python -m bytewax.run dataflows.NAME``; dedup with the store of its partitions."""
+    configure_logs(arguments.debug)
     command = [sys.executable, "-m", "bytewax.run", f"dataflows.{arguments.flow}"]
     if arguments.flow == "dedup":
-        with closing(open_log(settings)) as log:
+        with closing(open_log(settings, waits=True)) as log:
             store = Stores(settings, log.uuid).open()
         command += ["-r", str(store), "-s", str(SNAPSHOT_S), "-b", "0"]
     sys.stdout.flush()
