@@ -314,14 +314,15 @@ def close(settings: Settings) -> int:
     with Up(settings, Printer(sys.stderr), edge=None) as up:
         log, codec = open_log(settings), open_codec(settings)
         try:
-            ended = _end_sources(log, codec)
+            ended = end_sources(log, codec)
         finally:
             log.close()
         up.wait_drained()
     return ended
 
 
-def _end_sources(log: Log, codec: Codec) -> int:
+def end_sources(log: Log, codec: Codec) -> int:
+    """Say for every source that has not said so that it ended; how many these are."""
     ended = 0
     for partition in range(log.partitions(RAW.name)):
         running: dict[tuple[str, str], tuple[Entry, Any]] = {}

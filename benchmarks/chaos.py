@@ -62,9 +62,8 @@ def main() -> int:
     given = parser.parse_args()
     home = given.home or Path(tempfile.mkdtemp(prefix="alpr-chaos-"))
     chance = random.Random(given.seed)
-    rate = given.reads * 1.3 / (given.seconds * 0.9)  # heartbeats are on top of reads
     print(f"chaos in {home}", file=sys.stderr)
-    with Stack(home, seed=given.seed, reads=given.reads, rate=rate) as stack:
+    with Stack(home, seed=given.seed, reads=given.reads, seconds=given.seconds) as stack:
         stack.start()
         poison = threading.Thread(target=stack.poison, args=(POISONED, given.seconds), daemon=True)
         poison.start()

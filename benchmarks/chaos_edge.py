@@ -3,8 +3,10 @@
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from struct import Struct
 
 from benchmarks.site import Site
 from eventlog.log import Append
@@ -14,42 +16,57 @@ from schemas.codec import Codec
 from schemas.topics import RAW
 
 BATCH = 200  # records appended at once
+CAMERAS, READS_A_CAMERA, HOURS = 200, 480, 0.2  # at most; in an hour; at least
+STREAM = "stream.bin"
+_HEAD = Struct("<HHI")  # partition, bytes of the key, bytes of the value
 
 
-def site(seed: int, reads: int, partitions: int) -> Site:
-    """A city of 200 cameras whose cars are read about so often, four times each."""
-    return Site(seed, cameras=200, hours=max(0.2, reads / 96_000), partitions=partitions)
+def prepare(folder: Path, seed: int, reads: int, partitions: int) -> int:
+    """Make the edge's log in ``folder`` and a city's records to be appended to it; how many."""
+    cameras = min(CAMERAS, max(8, round(reads / (READS_A_CAMERA * HOURS))))
+    hours = max(HOURS, reads / (READS_A_CAMERA * cameras))
+    site = Site(seed, cameras=cameras, hours=hours, partitions=partitions)
+    SqliteLog(folder, partitions).close()
+    codec = Codec(SqliteRegistry(folder))
+    codec.register()
+    count = 0
+    with (folder / STREAM).open("wb") as out:
+        for item in site.records():
+            if item.key is None:  # the ticker's
+                continue
+            value = codec.encode(RAW.name, item.name, item.record)
+            out.write(_HEAD.pack(item.partition, len(item.key), len(value)) + item.key + value)
+            count += 1
+    return count
+
+
+def prepared(folder: Path) -> Iterator[tuple[int, Append]]:
+    """The records, each with its partition."""
+    with (folder / STREAM).open("rb") as stream:
+        while head := stream.read(_HEAD.size):
+            partition, of_key, of_value = _HEAD.unpack(head)
+            yield partition, Append(stream.read(of_key), stream.read(of_value))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--reads", type=int, required=True)
-    parser.add_argument("--partitions", type=int, default=32)
     parser.add_argument("--rate", type=float, required=True, help="records a second")
     given = parser.parse_args()
-    log = SqliteLog(given.folder, given.partitions)
-    codec = Codec(SqliteRegistry(given.folder))
-    codec.register()
+    log = SqliteLog(given.folder, create=False)
     # What a killed predecessor appended: the stream is the same each time, and offsets are dense.
-    there = {partition: log.end(RAW.name, partition) for partition in range(given.partitions)}
-    items = iter(
-        item
-        for item in site(given.seed, given.reads, given.partitions).records()
-        if item.key is not None  # the ticker's
-    )
-    skipped = 0
-    began, appended = time.monotonic(), 0
+    there = {number: log.end(RAW.name, number) for number in range(log.partitions(RAW.name))}
+    skipped = appended = 0
+    began = time.monotonic()
+    items = prepared(given.folder)
     while batch := list(islice(items, BATCH)):
         fresh: dict[int, list[Append]] = {}
-        for item in batch:
-            if there[item.partition]:
-                there[item.partition] -= 1
+        for partition, record in batch:
+            if there[partition]:
+                there[partition] -= 1
                 skipped += 1
-                continue
-            value = codec.encode(RAW.name, item.name, item.record)
-            fresh.setdefault(item.partition, []).append(Append(item.key, value))
+            else:
+                fresh.setdefault(partition, []).append(record)
         for partition, records in fresh.items():
             log.append(RAW.name, partition, records)
             appended += len(records)

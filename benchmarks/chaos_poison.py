@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException, Producer
 
 from alpr.settings import Settings
 from alpr.wiring import open_codec
-from benchmarks.chaos_edge import site
+from benchmarks.site import Site
 from eventlog.kafka_url import KafkaAddress
 from schemas.topics import DETECTED, RAW
 
@@ -30,7 +30,9 @@ class Poisoner:
             | {"enable.idempotence": True, "message.max.bytes": 8 << 20, "log_level": 0}
         )
         self._read = next(
-            item.record for item in site(seed, 1000, 1).records() if item.name == "PlateRead"
+            item.record
+            for item in Site(seed, cameras=8, hours=0.2).records()
+            if item.name == "PlateRead"
         )
 
     def kinds(self) -> dict[str, tuple[str, bytes | None]]:
@@ -62,22 +64,6 @@ class Poisoner:
             self._produce(topic, partition, value)
             if over.wait(seconds / len(kinds)):
                 break
-        self._producer.flush(60)
-
-    def end_sources(self) -> None:
-        """The cameras of records with impossible times have ended."""
-        for name in {self._camera(sign) for sign in (1, -1)}:
-            record = {
-                "camera_id": name,
-                "camera_group": None,
-                "session": name,
-                "captured_at": int(time.time() * 1e6),
-                "reason": "stopped",
-            }
-            for partition in range(self._partitions):
-                self._produce(
-                    RAW.name, partition, self._codec.encode(RAW.name, "SourceEnded", record)
-                )
         self._producer.flush(60)
 
     def close(self) -> None:

@@ -16,8 +16,10 @@ from typing import Any
 
 import psutil
 
-from alpr.log_copy import forwarded
+from alpr.log_copy import end_sources, forwarded
 from alpr.settings import Settings, load
+from alpr.wiring import open_codec, open_log
+from benchmarks.chaos_edge import prepare
 from benchmarks.chaos_poison import Poisoner
 from eventlog.sqlite import SqliteLog
 from schemas.topics import DETECTED, RAW
@@ -46,10 +48,10 @@ class _Process:
 class Stack:
     """Everything, from ``start`` to the end of the with block."""
 
-    def __init__(self, home: Path, seed: int, reads: int, rate: float) -> None:
+    def __init__(self, home: Path, seed: int, reads: int, seconds: float) -> None:
         self.home = home
         self.restarts = 0
-        self._seed, self._reads, self._rate = seed, reads, rate
+        self._seed, self._reads, self._seconds = seed, reads, seconds
         self._closers = contextlib.ExitStack()
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -111,6 +113,8 @@ class Stack:
                 "ALPR_LOG_URL": f"kafka://{HOST_IP}:{cut_port}",
                 "ALPR_REGISTRY_URL": f"http://{HOST_IP}:{relay.port}/apis/ccompat/v7",
             }
+        records = prepare(home / "alpr" / "edge-log", self._seed, self._reads, PARTITIONS)
+        print(f"{records} records of cameras to come", file=sys.stderr)
         python = sys.executable
         flow = [python, "-m", "alpr", "flow"]
         commands: dict[str, tuple[list[str], Mapping[str, str]]] = {
@@ -125,8 +129,7 @@ class Stack:
             "edge": (
                 [
                     *(python, "-m", "benchmarks.chaos_edge", str(home / "alpr" / "edge-log")),
-                    *("--seed", str(self._seed), "--reads", str(self._reads)),
-                    *("--partitions", str(PARTITIONS), "--rate", str(self._rate)),
+                    *("--rate", str(records / (0.9 * self._seconds))),
                 ],
                 {},
             ),
@@ -254,9 +257,10 @@ class Stack:
                 time.sleep(0.5)
 
     def _hush(self) -> bool:
-        """No more ticks: the log has an end now."""
-        with contextlib.closing(Poisoner(self.settings(), self._seed)) as poisoner:
-            poisoner.end_sources()
+        """Every source has ended and there are no more ticks: the log has an end now."""
+        settings = self.settings()
+        with contextlib.closing(open_log(settings)) as log:
+            end_sources(log, open_codec(settings))
         ticker = self._processes["ticker"]
         with self._lock:
             ticker.wanted = False
@@ -266,8 +270,6 @@ class Stack:
         return True
 
     def _forwarded(self) -> bool:
-        from alpr.wiring import open_log
-
         with (
             contextlib.closing(open_log(self.settings())) as target,
             contextlib.closing(SqliteLog(self.home / "alpr" / "edge-log", create=False)) as source,
@@ -275,8 +277,6 @@ class Stack:
             return forwarded(source, target.uuid)
 
     def _through(self, group: str, topic: str) -> bool:
-        from alpr.wiring import open_log
-
         with contextlib.closing(open_log(self.settings())) as log:
             at = log.marks(group, topic)
             ends = {p: log.end(topic, p) for p in range(log.partitions(topic))}
