@@ -17,10 +17,12 @@ APPENDED_AT = "alpr-appended-at"
 TIME = struct.Struct(">q")
 
 TAKE = 1000  # records taken over from librdkafka at once
-# A partition that nobody reads on is let go at this many records or bytes, and taken up again
-# where its reader asks.
-HELD, HELD_BYTES = 10_000, 16 << 20
-LOOK_S = 0.05  # how often a partition without news is looked at
+# Records come in one queue for all partitions. One whose reader is slower than the others' is
+# fetched no further while it holds this many records or bytes.
+HELD, HELD_BYTES = 4_000, 8 << 20
+# How often a partition without news is looked at; and while other partitions' records are held,
+# since it is theirs that a look would bring.
+LOOK_S, LOOK_HELD_S = 0.05, 1.0
 FIRST_S = 2.0  # the longest that a read at a new place waits for its first records
 ASK_S = 1.0  # the longest that it waits for the broker to tell the partition's bounds
 AGAIN_S = 1.0  # before a place that could not be taken up is tried again
@@ -32,8 +34,8 @@ _CONSUMER = {
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
     "queued.max.messages.kbytes": 16_384,
-    "queued.min.messages": 10_000,
-    "max.partition.fetch.bytes": 262_144,
+    "queued.min.messages": 2_000,
+    "max.partition.fetch.bytes": 65_536,
     "fetch.max.bytes": 8_388_608,
     # A place newly taken up waits for the request under way, and that for its records.
     "fetch.wait.max.ms": 100,
@@ -45,7 +47,17 @@ _log = logging.getLogger(__name__)
 class _Place:
     """Where a partition is read: the offset that was asked for and what is fetched from there."""
 
-    __slots__ = ("assigned", "at", "entries", "lost", "next", "retry", "size", "topic_partition")
+    __slots__ = (
+        "assigned",
+        "at",
+        "entries",
+        "lost",
+        "next",
+        "paused",
+        "retry",
+        "size",
+        "topic_partition",
+    )
 
     def __init__(self, topic: str, partition: int, offset: int) -> None:
         self.topic_partition = TopicPartition(topic, partition, offset)
@@ -54,8 +66,26 @@ class _Place:
         self.entries: list[Entry] = []
         self.size = 0
         self.assigned = False
+        self.paused = False  # holds so much that no more is fetched
         self.lost = False  # Kafka no longer has what is next
         self.retry = 0.0
+
+    def take(self, limit: int) -> list[Entry]:
+        """Give what comes first of what is held."""
+        entries = self.entries
+        if len(entries) <= limit:
+            taken, self.entries, self.size = entries, [], 0
+        else:
+            taken, self.entries = entries[:limit], entries[limit:]
+            self.size = self.size * len(self.entries) // len(entries)  # near enough
+        if taken:
+            self.at = taken[-1].offset + 1
+        return taken
+
+    @property
+    def share(self) -> float:
+        """How much is held of what may be: more than 1 is too much."""
+        return max(len(self.entries) / HELD, self.size / HELD_BYTES)
 
 
 class TopicReader:
@@ -90,13 +120,10 @@ class TopicReader:
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
-            entries = place.entries
-            if len(entries) <= limit:
-                taken, place.entries, place.size = entries, [], 0
-            else:
-                taken, place.entries = entries[:limit], entries[limit:]
-            if taken:
-                place.at = taken[-1].offset + 1
+            taken = place.take(limit)
+            if place.paused and place.share <= 0.5:
+                self._consumer.resume([place.topic_partition])
+                place.paused = False
             return taken
 
     def close(self) -> None:
@@ -162,25 +189,28 @@ class TopicReader:
     def _let_go(self, partition: int) -> None:
         place = self._places.pop(partition, None)
         if place is not None and place.assigned:
+            if place.paused:
+                self._consumer.resume([place.topic_partition])
             self._consumer.incremental_unassign([place.topic_partition])
 
     def _fetch(self, asked: _Place, timeout: float = 0.0) -> None:
         """Take over what has come, for all partitions; only if there may be some for this one."""
         now = time.monotonic()
-        if not timeout and now - self._looked < LOOK_S:
-            _, high = self._consumer.get_watermark_offsets(asked.topic_partition, cached=True)
-            if 0 <= high <= asked.next:
-                return
-        self._looked = now
         places, topic = self._places, self._topic
+        if not timeout:
+            held = any(place.entries for place in places.values())
+            if now - self._looked < (LOOK_HELD_S if held else LOOK_S):
+                _, high = self._consumer.get_watermark_offsets(asked.topic_partition, cached=True)
+                if 0 <= high <= asked.next:
+                    return
+        self._looked = now
         messages: list[Any] = self._consumer.consume(TAKE, timeout)
         for message in messages:
             if message.error() is not None:
                 self._refused(message)
                 continue
-            partition = message.partition()
+            partition, offset = message.partition(), message.offset()
             place = places.get(partition)
-            offset = message.offset()
             if place is None or offset < place.next:
                 continue
             value = message.value()
@@ -194,10 +224,10 @@ class TopicReader:
             place.next = offset + 1
             if value is not None:
                 place.size += len(value)
-        for partition, place in list(places.items()):
-            crowded = len(place.entries) > HELD or place.size > HELD_BYTES
-            if crowded and place is not asked:
-                self._let_go(partition)
+        for place in places.values():
+            if place.share > 1 and not place.paused and place is not asked:
+                self._consumer.pause([place.topic_partition])
+                place.paused = True
 
     def _refused(self, message: Message) -> None:
         error, partition = message.error(), message.partition()
@@ -217,10 +247,12 @@ class TopicReader:
             self._cluster.trouble(error)
 
 
-def _told(appended_at: int, headers: Any) -> tuple[int, dict[str, bytes]]:
+def _told(appended_at: int, headers: list[tuple[str, Any]]) -> tuple[int, dict[str, bytes]]:
     """When a record was appended first, and its headers without ours."""
-    kept = {name: value if value is not None else b"" for name, value in headers}
-    original = kept.pop(APPENDED_AT, None)
-    if original is not None and len(original) == TIME.size:
-        (appended_at,) = TIME.unpack(original)
+    kept: dict[str, bytes] = {}
+    for name, value in headers:
+        if name != APPENDED_AT:
+            kept[name] = value if value is not None else b""
+        elif value is not None and len(value) == TIME.size:
+            (appended_at,) = TIME.unpack(value)
     return appended_at, kept
