@@ -1,5 +1,7 @@
 """What the dedup step makes of batches of raw records."""
 
+import gc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,6 +47,20 @@ def test_the_borders_of_batches_do_not_matter(cuts):
             kept.extend(part)
         last = cut
     assert parts == tuple(WHOLE)
+
+
+def test_folding_leaves_no_cyclic_garbage():
+    running = dedup()
+    running.batch(ENTRIES[:100])
+    gc.collect()
+    gc.disable()
+    try:
+        for start in range(100, len(ENTRIES), 100):
+            running.batch(ENTRIES[start : start + 100])
+            running.snapshot()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_an_empty_batch_gives_nothing():
