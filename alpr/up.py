@@ -29,7 +29,7 @@ from alpr.wiring import (
     open_log,
     open_queries,
 )
-from eventlog.log import Log
+from eventlog.log import Log, LogUnavailable
 from eventlog.span import stretch
 from schemas.codec import Codec, DecodeError
 from schemas.topics import DETECTED, RAW
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 BATCH = 1000
 QUIET_S = 3.0  # see Up.drained
 FAILED = "failed: "  # how the edge begins the reason of a SourceEnded that is no end
+_EVERYWHERE = ("0.0.0.0", "::")  # where to listen, and nowhere to go
 DATABASE_LOOK_S = 1.0  # how often the embedded database is looked at
 
 
@@ -71,8 +72,10 @@ class Up:
 
     @property
     def address(self) -> str:
-        """Where the API and its pages are."""
+        """Where the API and its pages are, as this machine can open it."""
         host = self._settings.api_host
+        if host in _EVERYWHERE:
+            host = "localhost"
         return f"http://{f'[{host}]' if ':' in host else host}:{self._settings.api_port}/"
 
     @property
@@ -121,11 +124,17 @@ class Up:
         return [] if self._drain is None else list(self._drain.failed)
 
     def drained(self) -> bool:
-        """Whether every source has ended and the view holds all that came of it; no waiting.
+        """Whether every source has ended and the views hold all that came of it; no waiting.
 
         That dedup is through is known where something it said was caused by the last source's
         end; where it had nothing more to say, by 3 s of silence while it runs.
         """
+        try:
+            return self._drained()
+        except LogUnavailable:
+            return False  # the flows wait for it as well
+
+    def _drained(self) -> bool:
         assert self._drain is not None
         if self._edge is not None and self.supervisor.state("edge")[0] != "done":
             return False
@@ -135,7 +144,7 @@ class Up:
         if state != "running" or not self._drain.through(quiet=age > 2 * QUIET_S):
             return False
         assert self._database is not None
-        return self._drain.shown(self._database.url)
+        return self._drain.shown(self._database.url, self._settings.search_url)
 
     def wait_drained(self, timeout: float | None = None) -> bool:
         """Wait for ``drained``; False after ``timeout`` s. AlprError if a process gives up."""
@@ -266,10 +275,11 @@ class _Drain:
             return True
         return quiet and time.monotonic() - self._changed > QUIET_S
 
-    def shown(self, url: str) -> bool:
-        """Whether the view has read all that dedup said."""
+    def shown(self, url: str, search_url: str) -> bool:
+        """Whether the view, and that in OpenSearch if there is one, has read all of dedup's."""
         from projections.errors import ViewUnavailable
         from projections.queries import SightingQueries
+        from projections.search_contents import search_positions
 
         queries = SightingQueries(url, connections=1)
         try:
@@ -278,11 +288,13 @@ class _Drain:
                 for row in queries.positions()
                 if row["topic"] == DETECTED.name
             }
+            indexed = search_positions(search_url) if search_url else at
         except ViewUnavailable:
-            return False  # the project flow has yet to make its tables
+            return False  # a flow has yet to make its tables, or its index
         finally:
             queries.close()
-        return all(at.get(p, 0) >= self._log.end(DETECTED.name, p) for p in self._said)
+        ends = {p: self._log.end(DETECTED.name, p) for p in self._said}
+        return all(min(at.get(p, 0), indexed.get(p, 0)) >= end for p, end in ends.items())
 
     def close(self) -> None:
         """Release the log."""

@@ -1,7 +1,7 @@
 """Reads everything that the view in OpenSearch holds, to compare it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -12,7 +12,7 @@ from opensearchpy.exceptions import NotFoundError
 from projections.compare import HOUR, Hour, Shown
 from projections.errors import ViewUnavailable
 from projections.search_documents import microseconds
-from projections.search_index import ALIAS, refresh
+from projections.search_index import ALIAS, live_generation, positions, refresh
 from projections.search_server import SearchServer
 
 _PAGE = 2_000  # documents a request: some 2 MB
@@ -34,6 +34,18 @@ def search_contents(url: str) -> Iterator[Shown]:
                 yield Shown(captured_at=captured, **found)
     finally:
         server.close()
+
+
+def search_positions(url: str) -> dict[int, int]:
+    """The next offset of each partition that the live view has read.
+
+    Raises ViewUnavailable, also where there is no view.
+    """
+    with closing(SearchServer(url)) as server:
+        live = live_generation(server)
+        if live is None:
+            raise ViewUnavailable(f"{server.place} holds no {ALIAS}: nothing was indexed yet")
+        return {p: at.next_offset for p, at in positions(server, live.name).items()}
 
 
 @contextmanager
