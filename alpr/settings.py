@@ -55,6 +55,7 @@ class Settings(BaseModel):
     api_hosts: tuple[str, ...] = ()
     retention_raw_days: int = Field(default=7, ge=1)
     retention_plates_days: int = Field(default=90, ge=1)
+    retention_view_days: int = Field(default=0, ge=0)
     dedup: DedupSettings = DedupSettings()
 
     @field_validator("partitions", mode="before")

@@ -226,11 +226,13 @@ def open_database(settings: Settings) -> Database:
     return EmbeddedPostgres(settings.home / "postgres")
 
 
-def open_view(database: Database, log_uuid: str) -> "SightingsView":
+def open_view(settings: Settings, database: Database, log_uuid: str) -> "SightingsView":
     """The writer of the sightings' view; makes its tables. Raises projections.errors.ViewError."""
+    from projections.timescale import Policies
     from projections.view import SightingsView
 
-    return SightingsView(database.url, log_uuid)
+    policies = Policies(retain_days=settings.retention_view_days or None)
+    return SightingsView(database.url, log_uuid, policies=policies)
 
 
 def open_queries(database: Database) -> "SightingQueries":
@@ -260,7 +262,8 @@ def open_search(settings: Settings, log_uuid: str) -> "SearchView":
             "ALPR_SEARCH_URL is not set, so search stays in PostgreSQL and needs no index flow: "
             "set it to https://USER:PASSWORD@HOST:PORT to have the view in OpenSearch"
         )
-    return SearchView(settings.search_url, log_uuid)
+    retain_days = settings.retention_view_days or None
+    return SearchView(settings.search_url, log_uuid, retain_days=retain_days)
 
 
 def open_detector(threads: int = 2) -> "PlateDetector":

@@ -14,6 +14,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from dataflows.dead_letters import dead_letter
 from dataflows.log_io import Batch, LogSource, part_name
 from dataflows.patience import Patience
+from dataflows.retention import Retention
 from eventlog.log import Append, Entry, Log, LogUnavailable
 from projections.errors import PositionConflict, ViewUnavailable
 from projections.search_view import SearchView
@@ -89,12 +90,15 @@ class Indexing:
 
 
 class _Documents(StatefulSinkPartition["Batch", None]):
-    def __init__(self, indexing: Indexing) -> None:
+    def __init__(self, indexing: Indexing, retention: Retention, patience: Patience) -> None:
         self._indexing = indexing
+        self._retention = retention
+        self._patience = patience
 
     def write_batch(self, values: list[Batch]) -> None:
         for batch in values:
             self._indexing.apply(batch)
+        self._patience.until(self._retention.look)
 
     def snapshot(self) -> None:
         """The view keeps the position; nothing is pending."""
@@ -103,7 +107,14 @@ class _Documents(StatefulSinkPartition["Batch", None]):
 class SearchSink(FixedPartitionedSink["Batch", None]):
     """Writes batches to the view."""
 
-    def __init__(self, indexings: Sequence[tuple[int, Indexing]]) -> None:
+    def __init__(
+        self,
+        indexings: Sequence[tuple[int, Indexing]],
+        retention: Retention,
+        patience: Patience,
+    ) -> None:
+        self._retention = retention
+        self._patience = patience
         self._indexings = {part_name(partition): indexing for partition, indexing in indexings}
         self._index = {name: index for index, name in enumerate(sorted(self._indexings))}
 
@@ -117,7 +128,7 @@ class SearchSink(FixedPartitionedSink["Batch", None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Documents:
         """The writer of one partition."""
-        return _Documents(self._indexings[for_part])
+        return _Documents(self._indexings[for_part], self._retention, self._patience)
 
 
 def index_flow(
@@ -152,7 +163,7 @@ def index_flow(
     flow = Dataflow("index")
     source = LogSource(log, DETECTED.name, partitions, starts, group=GROUP)
     detected = op.input("detected", flow, source)
-    op.output("to_search", detected, SearchSink(indexings))
+    op.output("to_search", detected, SearchSink(indexings, Retention(view), waits))
     return flow
 
 

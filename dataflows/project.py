@@ -6,7 +6,6 @@ While the database or the schema registry is away it waits where it is and reads
 """
 
 import atexit
-import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
@@ -18,6 +17,7 @@ from dataflows.dead_letters import dead_letter
 from dataflows.log_io import Batch, LogSource, part_name
 from dataflows.observe import written
 from dataflows.patience import Patience
+from dataflows.retention import Retention
 from eventlog.log import Append, Entry, Log, LogUnavailable
 from projections.errors import EmbeddedError, PositionConflict, ViewMissing, ViewUnavailable
 from projections.view import Change, Refused, SightingsView, change_of
@@ -26,7 +26,6 @@ from schemas.topics import DETECTED, DLQ
 
 GROUP = "alpr-storage-consumer"
 """The group that Kafka's tools show the lag of; the position itself is the view's."""
-RETENTION_LOOK_S = 3_600
 
 
 def _patience(revive: Callable[[], object] = lambda: None) -> Patience:
@@ -35,21 +34,6 @@ def _patience(revive: Callable[[], object] = lambda: None) -> Patience:
     """
     away = (ViewUnavailable, LogUnavailable, RegistryUnavailable, EmbeddedError)
     return Patience(away, (ViewMissing,), revive)
-
-
-class Retention:
-    """Drops what is older than the view keeps, once an hour by the clock of this machine."""
-
-    def __init__(self, view: SightingsView, clock: Callable[[], float] = time.time) -> None:
-        self._view, self._clock = view, clock
-        self._due = 0.0
-
-    def look(self) -> None:
-        """Drop what is to go, if it is time to look."""
-        now = self._clock()
-        if now >= self._due:
-            self._view.retain(int(now * 1_000_000))
-            self._due = now + RETENTION_LOOK_S
 
 
 class Projection:
@@ -194,6 +178,6 @@ def flow() -> Dataflow:
         database = wiring.open_database(settings)
         atexit.register(database.stop)
         waits = _patience(database.ensure)
-        view = waits.until(lambda: wiring.open_view(database, log.uuid))
+        view = waits.until(lambda: wiring.open_view(settings, database, log.uuid))
         codec = wiring.open_codec(settings, waits=True)
         return project_flow(log, codec, view, settings.own_partitions, waits)

@@ -45,15 +45,18 @@ def write(
     indices: Sequence[str],
     changes: Sequence[Change],
     sleep: Sleep = time.sleep,
+    since: int | None = None,
 ) -> list[Refused]:
     """Write changes to each of the indices; those that no document can hold are returned.
+
+    Sightings captured before ``since`` (microseconds) are left out: they are no longer kept.
 
     Of a sighting the highest revision stays, however often and in which order they come: its
     revision is the document's version (``version_type=external``). An erased one leaves a
     tombstone of the highest version. Raises ViewUnavailable when the server does not take all
     for a while: what it took stays, and does no harm when it is written again. AccessRefused.
     """
-    versions, refused = _versions(changes)
+    versions, refused = _versions(changes, since)
     while versions:
         newest = [of_one[-1] for of_one in versions.values()]
         reasons = _put(server, indices, newest, sleep)
@@ -68,7 +71,9 @@ def write(
     return sorted(refused, key=lambda one: one.index)
 
 
-def _versions(changes: Sequence[Change]) -> tuple[dict[str, list[_Version]], list[Refused]]:
+def _versions(
+    changes: Sequence[Change], since: int | None
+) -> tuple[dict[str, list[_Version]], list[Refused]]:
     """Of each sighting its versions, the one to stay last; and what can be no document."""
     found: dict[str, list[_Version]] = {}
     refused: list[Refused] = []
@@ -79,6 +84,8 @@ def _versions(changes: Sequence[Change]) -> tuple[dict[str, list[_Version]], lis
                 version = _Version(ERASED, place, event_id, tombstone(event_id))
             elif "event_id" in change:
                 event = cast("PlateEvent", change)
+                if since is not None and event["captured_at"] < since:
+                    continue
                 event_id = identity(event["event_id"])
                 version = _Version(event["revision"], place, event_id, document(event))
             else:

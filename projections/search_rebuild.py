@@ -36,6 +36,7 @@ from projections.search_index import (
     show,
     store,
 )
+from projections.search_retention import boundary, expire
 from projections.search_server import SearchServer
 from projections.search_takeover import carry_erased, first_offsets, take_over
 from projections.view import Change, change_of
@@ -108,6 +109,7 @@ class _Replay:
         self._server, self._log, self._codec = server, log, codec
         self._on_progress, self._start, self._sleep = on_progress, start, sleep
         self._at: dict[int, Position] = {}
+        self._since: int | None = None
         self.index = ""
         self.refused = 0
 
@@ -177,7 +179,8 @@ class _Replay:
                 self.refused += 1  # live, the index flow puts it on alpr.dlq
         # Offsets have gaps: where no record is left below the end, that is how far we are.
         following = entries[-1].offset + 1 if entries else end
-        self.refused += len(write(self._server, [self.index], changes, self._sleep))
+        told = write(self._server, [self.index], changes, self._sleep, self._since)
+        self.refused += len(told)
         return self._store(replace(at, next_offset=following))
 
     def _store(self, at: Position) -> Position:
@@ -187,6 +190,12 @@ class _Replay:
             raise PositionConflict(
                 f"{self.index} is written by another rebuild: let that one end"
             ) from None
+
+    def carry_retention(self, live: str) -> None:
+        """What the live view has dropped for its age is to go here as well."""
+        since = boundary(self._server, live)
+        if since is not None and since != self._since:
+            self._since = expire(self._server, self.index, since, self._sleep)
 
     def _make(self, known: list[Generation]) -> None:
         number = max((g.number for g in known), default=0) + 1
@@ -240,7 +249,10 @@ def _target(server: SearchServer, log: Log) -> dict[int, int]:
 
 
 def _catch_up(replay: _Replay, server: SearchServer, log: Log) -> None:
-    """Replay until few records are left."""
+    """Replay until few records are left, without what the live view has dropped for its age."""
+    followed = _followed(server, log)
+    if followed is not None:
+        replay.carry_retention(followed[0].name)
     while True:
         target = _target(server, log)
         behind = sum(target.values()) - sum(replay.positions().values())
@@ -256,11 +268,16 @@ def _compare(replay: _Replay, server: SearchServer, log: Log) -> list[Difference
         return None
     live = followed[0].name
     with point_in_time(server, live) as before:
+        replay.carry_retention(live)
         # Of the same point in time: every document below these is in it.
         at = {p: one.next_offset for p, one in positions(server, live, before).items()}
         replay.to(at)
         with point_in_time(server, replay.index) as after:
             told = differences(whole_hours(server, before), whole_hours(server, after))
+            # What the live view drops meanwhile is in one of the two points in time.
+            since = boundary(server, live)
+            if since is not None:
+                told = [one for one in told if one.hour.timestamp() * 1e6 >= since]
             if not told:
                 return []
             # Documents come before their position: what the next records say may be there.
@@ -298,6 +315,8 @@ def _swap(replay: _Replay, server: SearchServer, log: Log) -> None:
     replay.to(_target(server, log))
     if live is not None:
         carry_erased(server, live.name, replay.index)
+        if (live.log, live.version) == (log.uuid, VERSION):
+            replay.carry_retention(live.name)
         _drop_before(server, live)
     refresh(server, replay.index)
     show(server, replay.index)

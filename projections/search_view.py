@@ -20,8 +20,9 @@ from projections.search_index import (
     put_template,
     store,
 )
+from projections.search_retention import boundary, expire
 from projections.search_server import SearchServer
-from projections.view import Change, Refused
+from projections.view import DAY, Change, Refused
 from schemas.records import Progress
 from schemas.topics import DETECTED
 
@@ -33,7 +34,16 @@ class SearchView:
     another version, no OpenSearch), AccessRefused and ViewUnavailable, here and in every method.
     """
 
-    def __init__(self, url: str, log_uuid: str, sleep: Sleep = time.sleep) -> None:
+    def __init__(
+        self,
+        url: str,
+        log_uuid: str,
+        sleep: Sleep = time.sleep,
+        *,
+        retain_days: int | None = None,
+    ) -> None:
+        self._retain_days = retain_days
+        self._since: int | None = None
         self._server = SearchServer(url)
         self._log_uuid = log_uuid
         self._sleep = sleep
@@ -85,7 +95,7 @@ class SearchView:
                 )
             try:
                 targets = [at.index] if at.also is None else [at.index, at.also]
-                told = write(self._server, targets, changes, self._sleep)
+                told = write(self._server, targets, changes, self._sleep, self._since)
                 if told and told != refused:
                     on_refused(told)
                 refused = told
@@ -102,6 +112,20 @@ class SearchView:
                 raise
             self._unsure.pop(partition)
             return refused
+
+    def watermark(self) -> int | None:
+        """The latest event time (microseconds) that a Progress has told, of any partition."""
+        found = positions(self._server, self._index).values()
+        return max((at.watermark for at in found if at.watermark is not None), default=None)
+
+    def retain(self, now: int) -> None:
+        """Delete what the policy no longer keeps at a time (microseconds UTC), by whole days.
+
+        The index remembers it: nothing older comes back, and a rebuild leaves it out too.
+        """
+        if self._retain_days is not None:
+            before = now - self._retain_days * DAY
+            self._since = expire(self._server, self._index, before - before % DAY, self._sleep)
 
     def close(self) -> None:
         """Release the connections."""
@@ -128,6 +152,7 @@ class SearchView:
         if live is None:  # deleted as soon as it was made
             raise ViewUnavailable(f"{self._server.place}: the view is being removed")
         check_owner(self._server, live, self._log_uuid)
+        self._since = boundary(self._server, live.name)
         return live
 
 

@@ -109,6 +109,12 @@ class SightingsView:
             )
             return dict(cursor.fetchall())
 
+    def watermark(self) -> int | None:
+        """The latest event time (microseconds) that a Progress has told, of any partition."""
+        with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT max(watermark) FROM view_positions")
+            return _scalar(cursor)
+
     def apply(
         self,
         partition: int,
