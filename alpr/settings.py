@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from difflib import get_close_matches
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit
@@ -53,6 +53,8 @@ class Settings(BaseModel):
     api_port: int = Field(default=8000, ge=1, le=65535)
     api_auth: Literal["auto", "required"] = "auto"
     api_hosts: tuple[str, ...] = ()
+    api_proxies: tuple[str, ...] = ()
+    metrics_port: int = Field(default=0, ge=0, le=65535)
     retention_raw_days: int = Field(default=7, ge=1)
     retention_plates_days: int = Field(default=90, ge=1)
     retention_view_days: int = Field(default=0, ge=0)
@@ -83,6 +85,22 @@ class Settings(BaseModel):
         if not isinstance(value, str):
             return value
         return tuple(name.strip().lower() for name in value.split(",") if name.strip())
+
+    @field_validator("api_proxies", mode="before")
+    @classmethod
+    def _addresses(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        given = tuple(text.strip() for text in value.split(",") if text.strip())
+        for text in given:
+            try:
+                ip_network(text)
+            except ValueError:
+                raise ValueError(
+                    f"{text} is no address: name the proxies by IP address or network, such as "
+                    "127.0.0.1,10.0.0.0/24"
+                ) from None
+        return given
 
     @field_validator("log_url")
     @classmethod
@@ -224,7 +242,7 @@ class Settings(BaseModel):
                 texts += [(("dedup", key), str(part)) for key, part in asdict(value).items()]
             elif name == "partitions":
                 texts.append(((name,), ",".join(map(str, value)) or "all"))
-            elif name == "api_hosts":
+            elif name in ("api_hosts", "api_proxies"):
                 texts.append(((name,), ",".join(value)))
             else:
                 texts.append(((name,), str(value)))

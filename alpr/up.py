@@ -41,6 +41,7 @@ BATCH = 1000
 QUIET_S = 3.0  # see Up.drained
 FAILED = "failed: "  # how the edge begins the reason of a SourceEnded that is no end
 _EVERYWHERE = ("0.0.0.0", "::")  # where to listen, and nowhere to go
+_SERVING = ("project", "index", "dedup", "metrics")  # on ALPR_METRICS_PORT and those after it
 DATABASE_LOOK_S = 1.0  # how often the embedded database is looked at
 
 
@@ -185,19 +186,22 @@ class Up:
         python = sys.executable
         environ = dict(os.environ) | self._settings.environ()
         bytewax = (python, "-m", "bytewax.run")
+
+        def flow(name: str, *flags: str) -> Program:
+            port = self._settings.metrics_port
+            own = str(port + _SERVING.index(name) if port else 0)
+            command = (*bytewax, f"dataflows.{name}", *flags)
+            return Program(name, command, environ | {"ALPR_METRICS_PORT": own})
+
         programs = [
             Program("api", (python, "-m", "alpr", "api"), environ),
-            Program("project", (*bytewax, "dataflows.project"), environ),
-            Program("metrics", (*bytewax, "dataflows.metrics"), environ),
-            Program(
-                "dedup",
-                (*bytewax, "dataflows.dedup", "-r", str(store), "-s", str(SNAPSHOT_S), "-b", "0"),
-                environ,
-            ),
+            flow("project"),
+            flow("metrics"),
+            flow("dedup", "-r", str(store), "-s", str(SNAPSHOT_S), "-b", "0"),
             Program("ticker", (python, "-m", "alpr", "ticker"), environ),
         ]
         if self._settings.search_url:
-            programs.append(Program("index", (*bytewax, "dataflows.index"), environ))
+            programs.append(flow("index"))
         if self._edge is not None and self._settings.on_kafka:
             forward = (python, "-m", "alpr", "log", "copy", "--follow")
             programs.append(Program("forward", forward, environ))

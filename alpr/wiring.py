@@ -62,7 +62,7 @@ class Server:
 
 @contextmanager
 def flow_settings() -> Iterator[Settings]:
-    """The settings of a process that is one flow, and its log lines.
+    """The settings of a process that is one flow, its log lines, and its counts for Prometheus.
 
     What keeps it from starting ends the process with one line and the exit code of ``alpr``.
     """
@@ -75,7 +75,10 @@ def flow_settings() -> Iterator[Settings]:
 
     configure()
     try:
-        yield load(os.environ)
+        settings = load(os.environ)
+        if settings.metrics_port:
+            serve_counts(settings.metrics_port)
+        yield settings
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -83,6 +86,21 @@ def flow_settings() -> Iterator[Settings]:
             raise
         print(f"ERROR {told(None, error)}", file=sys.stderr)
         sys.exit(exit_code(error))
+
+
+def serve_counts(port: int) -> None:
+    """Serve what this process counts to Prometheus, on loopback. Raises Busy."""
+    from prometheus_client import start_http_server
+
+    from alpr.errors import Busy
+
+    try:
+        start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        raise Busy(
+            f"port {port} cannot be had for metrics: {error.strerror}; stop what listens there, or "
+            "set ALPR_METRICS_PORT to another"
+        ) from error
 
 
 def open_log(settings: Settings, *, waits: bool = False) -> "Log":

@@ -13,6 +13,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from dataflows.dead_letters import dead_letter
 from dataflows.log_io import Batch, LogSource, part_name
+from dataflows.observe import written
 from dataflows.patience import Patience
 from dataflows.retention import Retention
 from eventlog.log import Append, Entry, Log, LogUnavailable
@@ -78,9 +79,10 @@ class Indexing:
             )
             buried.update(one.index for one in new)
 
-        self._patience.until(
+        refused = self._patience.until(
             lambda: self._view.apply(self._partition, self._next, changes, batch.end, keep)
         )
+        written().inc(len(changes) - len(refused))
         # Not the batch's own start: at its first start the source begins at the log's lowest.
         self._next = batch.end
 

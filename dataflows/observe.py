@@ -1,7 +1,8 @@
 """What a flow's process counts of itself, in prometheus_client's own registry.
 
-Bytewax serves that registry where BYTEWAX_DATAFLOW_API_ENABLED is set, on
-BYTEWAX_DATAFLOW_API_PORT and on every address: publish it on loopback alone, or leave it off.
+Served on loopback where ALPR_METRICS_PORT says. In a container, whose ports are published from
+outside, Bytewax serves the registry: BYTEWAX_DATAFLOW_API_ENABLED, on BYTEWAX_DATAFLOW_API_PORT and
+every address.
 """
 
 from functools import cache

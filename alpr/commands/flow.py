@@ -16,11 +16,19 @@ FLOWS = ("dedup", "project", "index", "metrics")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which dataflow."""
     parser.add_argument("flow", choices=FLOWS)
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        metavar="PORT",
+        help="serve its counts to Prometheus on loopback (ALPR_METRICS_PORT; usually 8002)",
+    )
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Become ``python -m bytewax.run dataflows.NAME``; dedup with the store of its partitions."""
     configure_logs(arguments.debug)
+    if arguments.metrics_port is not None:
+        settings = settings.changed(metrics_port=arguments.metrics_port)
     command = [sys.executable, "-m", "bytewax.run", f"dataflows.{arguments.flow}"]
     if arguments.flow == "dedup":
         with closing(open_log(settings, waits=True)) as log:
