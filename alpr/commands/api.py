@@ -37,7 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="a proxy before it whose X-Forwarded-For and -Proto are believed; may be repeated",
+        help="a proxy before it whose X-Forwarded-For and -Proto are believed, beside those of "
+        "ALPR_API_PROXIES; may be repeated",
     )
 
 
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             threading.Thread(
                 target=_tell_first_link, args=(keys, address, ended), name="link", daemon=True
             ).start()
-        serve(app, host, port, arguments.proxy)
+        serve(app, host, port, (*settings.api_proxies, *arguments.proxy))
         queries.close()
         if keys is not None:
             keys.close()
