@@ -7,21 +7,37 @@ and its help tells its settings for longer runs. The exit code is 1 if one faile
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 
 from benchmarks.edge import DATA
+from tests.servers import Kafka, NotInstalled, Registry
 
 SHORT: dict[str, list[str]] = {
     "avro": [],
     "dedup": ["--reads", "10000", "--rounds", "2", "--hours", "0.5"],
     "two_processes": ["--reads", "20000", "--rounds", "2"],
+    "kafka": ["--reads", "10000", "--rounds", "1"],
     "eventlog": [],
     "projection": ["--sightings", "3000"],
     "api": ["--events", "5000", "--rounds", "3", "--seconds", "1"],
     "edge": ["--stride", "60"],
 }
+
+
+def lacking(name: str) -> str | None:
+    """Why a benchmark cannot be run on this machine."""
+    if name == "edge" and not DATA.exists():
+        return f"there is no clip in {DATA}"
+    if name == "kafka":
+        for server, variable in ((Kafka, "ALPR_TEST_KAFKA"), (Registry, "ALPR_TEST_REGISTRY")):
+            try:
+                os.environ.get(variable) or server.check()
+            except NotInstalled as error:
+                return str(error)
+    return None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"there is no benchmark {unknown[0]}: use {', '.join(SHORT)}")
     failed: list[str] = []
     for name in names or SHORT:
-        if name == "edge" and not DATA.exists():
-            print(f"edge is left out: there is no clip in {DATA}", file=sys.stderr)
+        if (cause := lacking(name)) is not None:
+            print(f"{name} is left out: {cause}", file=sys.stderr)
             continue
         command = [sys.executable, "-m", f"benchmarks.{name}", *SHORT[name]]
         if subprocess.run(command, check=False).returncode:
