@@ -34,7 +34,8 @@ def lacking(name: str) -> str | None:
     if name == "kafka":
         for server, variable in ((Kafka, "ALPR_TEST_KAFKA"), (Registry, "ALPR_TEST_REGISTRY")):
             try:
-                os.environ.get(variable) or server.check()
+                if not os.environ.get(variable):
+                    server.check()
             except NotInstalled as error:
                 return str(error)
     return None
