@@ -2,7 +2,8 @@
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from io import BytesIO
@@ -17,10 +18,13 @@ from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 
 from images.address import S3Address
 from images.cache import PictureCache
-from images.store import NO_TAGS, PREFIX, ImageError, NoPicture, StoreAway, name_of
+from images.store import NO_TAGS, PREFIX, ImageError, NoPicture, StoreAway, StoreBusy, name_of
 
 CONNECT_S, READ_S = 3.0, 15.0  # seconds; a picture is some ten kilobytes
 CONNECTIONS = 16  # kept open; the API answers more at once than the edge sends
+PATIENCE_S = 30.0  # with a server that is asked for the first time: it may just be starting
+PAUSES_S = (0.1, 2.0)  # between two tries, at first and at most
+_BUSY = (429, 500, 502, 503, 504)
 LINK_FOR = timedelta(minutes=5)
 RULE = "alpr-retention"
 
@@ -93,12 +97,30 @@ class Bucket:
         with self._told():
             next(iter(self._client.list_objects(self.address.bucket, prefix="none/")), None)
 
-    def ensure(self, retention_days: int) -> None:
+    def ensure(
+        self,
+        retention_days: int,
+        patience_s: float = PATIENCE_S,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Make the bucket if there is none, and let its pictures end after so many days.
 
-        Rules of others in its life cycle stay. Raises ImageError for a bucket that is open to
-        everyone.
+        Rules of others in its life cycle stay. A server that has just started, and does not answer
+        yet, is asked again for ``patience_s`` seconds. Raises ImageError for a bucket that is open
+        to everyone.
         """
+        pause, left = PAUSES_S[0], patience_s
+        while True:
+            try:
+                return self._ensure(retention_days)
+            except StoreBusy:
+                if left <= 0:
+                    raise
+            sleep(pause)
+            left -= pause
+            pause = min(2 * pause, PAUSES_S[1])
+
+    def _ensure(self, retention_days: int) -> None:
         bucket = self.address.bucket
         with self._told():
             if not self._client.bucket_exists(bucket):
@@ -139,11 +161,23 @@ class Bucket:
             if name and error.code == "NoSuchKey":
                 raise NoPicture(f"there is no picture {name} in {where}") from error
             told = _REFUSED.get(error.code or "", f"answers {error.code}: {error.message}")
-            raise StoreAway(f"{where} {told}") from error
-        except (InvalidResponseError, ServerError, ParseError) as error:
+            kind = StoreBusy if error.response.status in _BUSY else StoreAway
+            raise kind(f"{where} {told}") from error
+        except ServerError as error:
+            if error.status_code in _BUSY:
+                raise StoreBusy(
+                    f"{where} cannot answer yet ({error.status_code}): it has just started, or has "
+                    "too much to do; look at its own log if that lasts"
+                ) from error
             raise StoreAway(f"{where} does not answer as S3 does: {error}") from error
-        except urllib3.exceptions.HTTPError as error:
+        except (InvalidResponseError, ParseError) as error:
+            raise StoreAway(f"{where} does not answer as S3 does: {error}") from error
+        except urllib3.exceptions.SSLError as error:
             raise StoreAway(f"{where} cannot be reached: {_cause(error)}") from error
+        except urllib3.exceptions.HTTPError as error:
+            lasting = isinstance(getattr(error, "reason", None), urllib3.exceptions.SSLError)
+            kind = StoreAway if lasting else StoreBusy
+            raise kind(f"{where} cannot be reached: {_cause(error)}") from error
 
 
 class S3Store:

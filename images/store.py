@@ -18,6 +18,7 @@ class ImageError(Exception):
 
     - NoPicture: there is none at this address
     - StoreAway: the store cannot be asked now, or refuses us
+      - StoreBusy: it does not answer, or not yet
     """
 
 
@@ -27,6 +28,10 @@ class NoPicture(ImageError):
 
 class StoreAway(ImageError):
     """The store cannot be asked at the moment or refuses us; says nothing about the picture."""
+
+
+class StoreBusy(StoreAway):
+    """The store does not answer, or says that it cannot yet: asked again soon it may."""
 
 
 class ImageSink(Protocol):

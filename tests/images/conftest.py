@@ -11,7 +11,6 @@ import pytest
 from images.address import S3Address
 from images.cache import PictureCache
 from images.s3 import Bucket, S3Store
-from images.store import StoreAway
 
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 RETENTION_DAYS = 90
@@ -26,17 +25,10 @@ def eventually(check: Callable[[], bool], seconds: float = 30.0) -> None:
 
 
 def made(address: S3Address) -> Bucket:
-    """A bucket, made; MinIO answers 503 for a moment after it says that it is ready."""
+    """A bucket, made."""
     bucket = Bucket(address)
-    until = time.monotonic() + 30
-    while True:
-        try:
-            bucket.ensure(RETENTION_DAYS)
-            return bucket
-        except StoreAway:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
+    bucket.ensure(RETENTION_DAYS)
+    return bucket
 
 
 def names_in(bucket: Bucket) -> list[str]:

@@ -1,5 +1,6 @@
 """The bucket itself, on a real MinIO: tags, life cycle, links, and whom it refuses."""
 
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 
 from images.address import S3Address
 from images.s3 import RULE, Bucket, S3Store, object_tags
-from images.store import ImageError, NoPicture, StoreAway
+from images.store import ImageError, NoPicture, StoreAway, StoreBusy
 from tests.images.conftest import JPEG, made
 from tests.servers import Minio, free_port
 
@@ -190,3 +191,33 @@ def test_with_tls_the_certificate_must_come_from_the_authority_that_is_named(
         bucket.get("nothing.jpg")
     with pytest.raises(StoreAway, match=r"certificate is not trusted.*\?ca=FILE"):
         Bucket(plain).get(NAME)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_only_starting_gets_its_bucket_and_its_pictures(
+    own_server: Callable[..., Any], tmp_path: Path
+):
+    """MinIO refuses connections first and then answers 503 for some time."""
+    server = own_server(Minio)
+    server.kill()
+    bucket = Bucket(S3Address.parse(server.url))
+    with pytest.raises(StoreBusy, match="cannot be reached"):
+        bucket.ensure(90, patience_s=0)
+    command, environ = server.command(), {**os.environ, **server.environ()}
+    with subprocess.Popen(
+        command, env=environ, cwd=tmp_path, stdout=subprocess.DEVNULL
+    ) as starting:
+        try:
+            bucket.ensure(90)
+            bucket.put(NAME, JPEG, TAGS)
+            assert bucket.get(NAME) == JPEG
+        finally:
+            starting.kill()
+
+
+def test_a_server_that_does_not_come_is_not_waited_for_longer_than_told():
+    bucket = Bucket(S3Address.parse(f"s3+http://key:secret@127.0.0.1:{free_port()}/pictures"))
+    waits: list[float] = []
+    with pytest.raises(StoreBusy, match="Connection refused"):
+        bucket.ensure(90, patience_s=10, sleep=waits.append)
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0]
