@@ -9,15 +9,15 @@ from alpr.ticker import retention
 from alpr.wiring import open_bucket, open_codec, open_log, open_registry
 from eventlog.log import Log
 from schemas.publish import register
-from schemas.topics import DAY_US, DETECTED, RAW, TOPICS
+from schemas.topics import DAY_US, DETECTED, DLQ, RAW, REJECTED, TOPICS
 
 GROUPS = {
-    "alpr-dedup": RAW.name,
-    "alpr-storage-consumer": DETECTED.name,
-    "alpr-elasticsearch-consumer": DETECTED.name,
-    "alpr-metrics": DETECTED.name,
+    "alpr-dedup": (RAW.name,),
+    "alpr-storage-consumer": (DETECTED.name,),
+    "alpr-elasticsearch-consumer": (DETECTED.name,),
+    "alpr-metrics": (RAW.name, REJECTED.name, DETECTED.name, DLQ.name),
 }
-"""Whose lag is shown, and the topic they read."""
+"""Whose lag is shown, and the topics they read."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +86,7 @@ def _listed(log: Log, settings: Settings) -> Iterator[str]:
         yield f"{name:<22}{len(numbers):>10}{count:>14,}  {text}"
     yield ""
     yield f"{'reader':<30}{'of topic':<22}{'lag':>12}  partitions"
-    for group, name in GROUPS.items():
+    for group, name in ((group, name) for group, names in GROUPS.items() for name in names):
         marks = log.marks(group, name)
         if marks:
             lag = sum(max(0, ends[name][p] - position) for p, position in marks.items())

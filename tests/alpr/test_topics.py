@@ -1,0 +1,56 @@
+"""`alpr topics list`: how far every reader is behind, in every topic that it reads."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from alpr.commands.topics import GROUPS, _listed
+from alpr.settings import Settings, load
+from dataflows import index, metrics, project
+from eventlog.log import Append
+from eventlog.sqlite import SqliteLog
+from schemas.topics import DETECTED, DLQ, RAW, REJECTED
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load({"ALPR_HOME": str(tmp_path), "ALPR_LOG_PARTITIONS": "2"}, None)
+
+
+@pytest.fixture
+def log(settings: Settings) -> Iterator[SqliteLog]:
+    with closing(SqliteLog(settings.log_folder, 2)) as log:
+        yield log
+
+
+def lags(log: SqliteLog, settings: Settings) -> dict[tuple[str, str], str]:
+    lines = list(_listed(log, settings))
+    rows = [line.split() for line in lines[lines.index("") + 2 :]]
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def test_the_groups_are_those_that_the_flows_mark():
+    assert GROUPS[project.GROUP] == GROUPS[index.GROUP] == (DETECTED.name,)
+    assert set(GROUPS[metrics.GROUP]) == set(metrics.TOPICS)
+
+
+def test_the_lag_of_every_reader_is_shown_for_each_of_its_topics(
+    log: SqliteLog, settings: Settings
+):
+    for topic in (RAW, REJECTED, DETECTED, DLQ):
+        for partition in range(2):
+            log.append(topic.name, partition, [Append(b"k", b"v")] * 3)
+    log.mark("alpr-dedup", RAW.name, {0: 3, 1: 1})
+    log.mark("alpr-metrics", RAW.name, {0: 3, 1: 3})
+    log.mark("alpr-metrics", DLQ.name, {0: 0, 1: 1})
+    assert lags(log, settings) == {
+        ("alpr-dedup", RAW.name): "2",
+        ("alpr-storage-consumer", DETECTED.name): "-",
+        ("alpr-elasticsearch-consumer", DETECTED.name): "-",
+        ("alpr-metrics", RAW.name): "0",
+        ("alpr-metrics", REJECTED.name): "-",
+        ("alpr-metrics", DETECTED.name): "-",
+        ("alpr-metrics", DLQ.name): "5",
+    }
