@@ -183,8 +183,8 @@ class History:
         for topic, field in ((DETECTED.name, "revision"), (REJECTED.name, "offset")):
             end = self._log.end(topic, partition)
             for entry in span(self._log, topic, partition, max(0, end - TAIL), end):
-                record = self._record(entry)[1]
-                if record and entry.appended_at >= began:
+                name, record = self._record(entry)
+                if record and _own(name, record, began):
                     reached = max(reached, record[field])
         return reached
 
@@ -223,11 +223,13 @@ class History:
 
         for entry in span(self._log, DETECTED.name, part.partition, said, stop):
             name, record = self._record(entry)
-            if entry.appended_at < began:
-                continue
             if entry.value is None and entry.key is not None:
                 rows.append(_erased(entry, part.partition))
-            elif name == "PlateEvent" and part.first <= record["revision"] < part.stop:
+            elif (
+                name == "PlateEvent"
+                and part.first <= record["revision"] < part.stop
+                and _own(name, record, began)
+            ):
                 rows.append(_row(THEN, record))
             if len(rows) == COMMIT:
                 keep(entry.offset + 1)
@@ -286,6 +288,14 @@ def scratch(folder: Path, *parts: object) -> Path:
     """The scratch file of a run with these arguments."""
     name = blake2b(repr((STATE_VERSION, *parts)).encode(), digest_size=6).hexdigest()
     return folder / f"dedup-{name}.db"
+
+
+def _own(name: str, record: Any, began: int) -> bool:
+    """Whether a decision was made of reads of this log, and not copied into it."""
+    if name == "PlateEvent":
+        arrived = record["captured_at"] + record["latency_ms"] * 1000
+        return arrived + 999 >= began  # whole milliseconds
+    return name == "Progress" or record["read"]["captured_at"] >= began
 
 
 def _row(side: int, event: Any) -> tuple[Any, ...]:

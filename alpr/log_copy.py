@@ -18,7 +18,8 @@ from alpr.logs import Printer
 from alpr.settings import Settings
 from alpr.wiring import open_codec, open_log
 from dataflows.dead_letters import dead_letter
-from eventlog.exactly_once import ExactlyOnce
+from eventlog.exactly_once import ExactlyOnce, record_bytes
+from eventlog.kafka_topics import max_bytes
 from eventlog.log import Append, Entry, Log, LogError, OffsetGone
 from eventlog.span import span
 from schemas.codec import Codec, DecodeError, SchemaRegistry, record_name
@@ -89,9 +90,13 @@ class Translator:
     def place(self, entry: Entry) -> Placed | None:
         """The record for the target; None for one that it does not need.
 
-        What cannot be decoded goes to alpr.dlq. Raises CopyError where the target lacks a schema.
+        What cannot be decoded, and what is too large for Kafka, goes to alpr.dlq. Raises
+        CopyError where the target lacks a schema.
         """
         try:
+            size, most = record_bytes(entry), max_bytes(entry.topic)
+            if size > most:
+                raise DecodeError("large", f"{size} bytes are more than {entry.topic}'s {most}")
             where = self._where(entry)
             value = entry.value and self._with_target_id(entry.topic, entry.value)
         except DecodeError as error:

@@ -10,10 +10,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from eventlog.kafka_client import Trouble, config
 from eventlog.kafka_reader import APPENDED_AT, TIME
+from eventlog.kafka_topics import DEAD_BYTES
 from eventlog.kafka_url import KafkaAddress
-from eventlog.log import Append, LogError
+from eventlog.log import Append, Entry, LogError
 
 TIMEOUT_S = 30.0  # as long as a broker may take to answer
+OVERHEAD = 192  # bytes of a batch's and a record's own and of the header that a copy has
 _FENCED = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
 
 
@@ -41,6 +43,7 @@ class ExactlyOnce:
                 {
                     "transactional.id": name,
                     "compression.type": address.compression,
+                    "message.max.bytes": DEAD_BYTES + (64 << 10),
                     "linger.ms": 5,
                     "transaction.timeout.ms": int(TIMEOUT_S * 1000),
                 },
@@ -117,6 +120,12 @@ class ExactlyOnce:
                 "stop the other one, or leave this one stopped"
             )
         return self._trouble.error(error, doing)
+
+
+def record_bytes(record: Entry) -> int:
+    """Bytes that a copy of a record takes of a topic's ``max.message.bytes``, at most."""
+    headers = sum(len(name) + len(value) + 8 for name, value in record.headers.items())
+    return OVERHEAD + len(record.key or b"") + len(record.value or b"") + headers
 
 
 def _headers(record: Append) -> list[tuple[str, bytes | str | None]]:

@@ -19,9 +19,11 @@ from alpr.log_copy import Copied, CopyError
 from alpr.settings import Settings, load
 from alpr.wiring import open_codec, open_copy, open_log
 from benchmarks.site import Site
+from dataflows.dead_letters import PART
 from dataflows.dedup import Dedup
-from eventlog.exactly_once import Fenced
+from eventlog.exactly_once import OVERHEAD, Fenced
 from eventlog.kafka_cluster import Cluster, create_topics
+from eventlog.kafka_topics import max_bytes
 from eventlog.kafka_url import KafkaAddress
 from eventlog.log import Append, Entry, Log
 from eventlog.registry import SqliteRegistry
@@ -30,7 +32,7 @@ from eventlog.sqlite import SqliteLog
 from rules.grammar import grammar
 from rules.settings import DedupSettings
 from schemas.codec import Codec
-from schemas.topics import DETECTED, RAW, REJECTED, partition_of
+from schemas.topics import DETECTED, DLQ, RAW, REJECTED, partition_of
 from tests.servers import Kafka
 
 pytestmark = pytest.mark.slow
@@ -127,6 +129,21 @@ def test_what_is_copied_is_not_copied_again(settings: Settings, edge: SqliteLog)
     assert copied(settings).dead == 1
     with closing(open_log(settings)) as log:
         assert len(everything(log, RAW.name)) == len(items)
+
+
+def test_what_is_too_large_for_kafka_holds_up_nothing(settings: Settings, edge: SqliteLog):
+    """A folder takes any size; the largest that Kafka takes of reads arrives as it was."""
+    header = Codec(SqliteRegistry(settings.edge_log_folder)).encode(RAW.name, "Tick", {"at": 1})[:5]
+    sizes = (max_bytes(RAW.name) - OVERHEAD - 1, max_bytes(RAW.name), 6 << 20, 10)
+    edge.append(RAW.name, 0, [Append(b"c", header + bytes(size - 5)) for size in sizes])
+    assert copied(settings) == Copied(2, 0, 2)
+    with closing(open_log(settings)) as log:
+        assert [len(e.value or b"") for e in everything(log, RAW.name)] == [sizes[0], sizes[3]]
+        letters = [
+            open_codec(settings).decode(e.value or b"")[1] for e in everything(log, DLQ.name)
+        ]
+    assert [letter["reason"] for letter in letters] == ["large", "large"]
+    assert [len(letter["value"]) for letter in letters] == [sizes[1], PART]
 
 
 @pytest.mark.parametrize("forgetful", ["source", "broker"])
