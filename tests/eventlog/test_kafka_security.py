@@ -105,12 +105,13 @@ def test_records_go_through_tls_with_a_password(
         Cluster(place).drop()
 
 
+@pytest.mark.parametrize("waits", [False, True])
 def test_a_wrong_password_is_told_soon_with_its_cure_and_never_shown(
-    secured: str, authority: Authority
+    secured: str, authority: Authority, waits: bool
 ) -> None:
     place = address(secured, authority, password="falsch")
     with pytest.raises(LogUnavailable, match=r"refuses the user 'alpr'.*ALPR_LOG_URL") as told:
-        KafkaLog(place, 2, patience_s=20)
+        KafkaLog(place, 2, patience_s=20, waits=waits)
     assert "falsch" not in str(told.value) + repr(place) + place.shown
 
 
