@@ -23,7 +23,15 @@ from benchmarks.chaos_edge import prepare
 from benchmarks.chaos_poison import Poisoner
 from eventlog.sqlite import SqliteLog
 from schemas.topics import DETECTED, RAW
-from tests.servers import Kafka, OpenSearch, Postgres, Registry, Server, free_port
+from tests.servers import (
+    Kafka,
+    OpenSearch,
+    Postgres,
+    Registry,
+    Server,
+    die_with_parent,
+    free_port,
+)
 
 PARTITIONS = 32
 NAMES = ["edge", "forward", "dedup-a", "dedup-b", "project", "index", "metrics", "api", "ticker"]
@@ -331,6 +339,7 @@ class Stack:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 (two system calls)
             )
 
     # What needs root

@@ -40,11 +40,13 @@ class NotInstalled(Exception):
     """A server's files are not on this machine; the message says how to get them."""
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port(among: Sequence[int] = (0,)) -> int:
+    """A port of loopback that nobody listens on; 0 is any."""
+    for port in secrets.SystemRandom().sample(among, len(among)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return probe.getsockname()[1]
+    raise OSError(f"every port of {among} is taken")
 
 
 def java(at_least: int) -> str:
@@ -60,7 +62,7 @@ def java(at_least: int) -> str:
     return min(found)[1]
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """A server never outlives the tests, even if they are killed (Linux's PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
@@ -120,7 +122,7 @@ class Server(ABC):
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **self.environ()},
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 (two system calls)
+                preexec_fn=die_with_parent,  # noqa: PLW1509 (two system calls)
             )
         deadline = time.monotonic() + START_S
         while not self.ready():
@@ -311,21 +313,9 @@ class OpenSearch(Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        self.port = free_port(range(9202, 9300))  # the runner knows no others
         # Nodes of one name find each other on loopback and become one cluster.
         self._cluster = f"alpr-{secrets.token_hex(4)}"
-
-    @property
-    def port(self) -> int:
-        """The runner takes the first free port from 9201 on and tells it in a file."""
-        found = re.findall(
-            rb"publish_address \{127\.0\.0\.1:(\d+)\}, bound_addresses", self._said()
-        )
-        http = [int(port) for port in found if int(port) < 9300]
-        return http[-1] if http else 0
-
-    def _said(self) -> bytes:
-        logs = b"".join(file.read_bytes() for file in self.folder.rglob("*.log"))
-        return logs + (self.folder / "server.out").read_bytes()
 
     @property
     def url(self) -> str:
@@ -344,15 +334,15 @@ class OpenSearch(Server):
     def command(self) -> Sequence[str]:
         libs = f"{CACHE / f'opensearch-{OPENSEARCH_VERSION}'}/*"
         runner = "org.codelibs.opensearch.runner.OpenSearchRunner"
-        (self.folder / "server.out").write_bytes(b"")
         return [
             *(java(21), "-Xms512m", "-Xmx768m", "-cp", libs, runner),
             *("-basePath", str(self.folder / "node"), "-numOfNode", "1"),
-            *("-clusterName", self._cluster),
+            # Its first node takes the port after the base.
+            *("-clusterName", self._cluster, "-baseHttpPort", str(self.port - 1)),
         ]
 
     def ready(self) -> bool:
-        return self.port > 0 and _answers(f"{self.url}/_cluster/health")
+        return _answers(f"{self.url}/_cluster/health")
 
 
 class Minio(Server):

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -34,6 +34,7 @@ from eventlog.kafka_url import KafkaAddress
 from eventlog.log import Append, Entry, Log
 from eventlog.span import span
 from projections.compare import Shown, contents
+from projections.errors import ViewError
 from projections.search_contents import search_contents
 from projections.search_index import delete, generations
 from projections.search_server import SearchServer
@@ -178,8 +179,7 @@ def live_embedded(settings: Settings, move: Move) -> None:
         codec = open_codec(settings)
         append(log, codec, items)
         with flows(settings, "dedup", "project"), closing_database(settings) as url:
-            wanted = fold(settings, log)
-            until(lambda: revisions(contents(url)) == revisions_of(wanted))
+            come_to_show(lambda: contents(url), fold(settings, log))
         move.open_before = sum(e["status"] not in OVER for e in latest(log, codec).values())
 
 
@@ -221,9 +221,8 @@ def live_on_kafka(settings: Settings, move: Move) -> None:
             append(edge, codec, [item for item in site.records() if item.key is not None])
         move.said["forward"] = alpr(settings, "log", "copy")
         move.new = fold(settings, log)
-        wanted = revisions_of(move.old | move.new)
-        until(lambda: revisions(contents(settings.database_url)) == wanted)
-        until(lambda: revisions(search_contents(settings.search_url)) == wanted)
+        come_to_show(lambda: contents(settings.database_url), move.old | move.new)
+        come_to_show(lambda: search_contents(settings.search_url), move.old | move.new)
         for view in ("timescale", "opensearch"):
             move.said[f"replay {view}"] = alpr(settings, "replay", "--view", view)
         history = ("replay", "--flow", "dedup", "--since", "2025-01-01T00:00:00Z", "--diff")
@@ -300,12 +299,15 @@ def written(log: Log) -> int:
     )
 
 
-def revisions(shown: Iterator[Shown]) -> dict[str, int]:
-    """Empty while there is no view."""
-    try:
-        return {one.event_id: one.revision for one in shown}
-    except Exception:  # its tables or its index are being made
-        return {}
+def come_to_show(shown: Callable[[], Iterator[Shown]], events: Mapping[str, Any]) -> None:
+    """Wait until a view shows the last word on all sightings, and nothing else."""
+    wanted, found = revisions_of(events), {}
+    deadline = time.monotonic() + 90
+    while found != wanted and time.monotonic() < deadline:
+        time.sleep(0.2)
+        with suppress(ViewError):  # its tables or its index are being made
+            found = {one.event_id: one.revision for one in shown()}
+    assert found == wanted
 
 
 def revisions_of(events: Mapping[str, Any]) -> dict[str, int]:
