@@ -3,8 +3,8 @@
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from typing import Any
 
 from alpr.wiring import open_codec, open_log
@@ -46,24 +46,22 @@ def settle(stack: Stack) -> dict[str, Any]:
 
 
 def _books(log: Log, codec: Codec) -> dict[str, Any]:
-    raw: list[RawRead] = []
-    for entry, name, record in _decoded(log, codec, RAW.name):
-        if name in ("PlateRead", None):
-            raw.append(RawRead(entry.partition, entry.offset, record))
-    detected = [r for _, n, r in _decoded(log, codec, DETECTED.name) if n == "PlateEvent"]
-    rejected = [r for _, n, r in _decoded(log, codec, REJECTED.name) if n == "ReadRejected"]
-    letters = [r for _, n, r in _decoded(log, codec, DLQ.name) if n == "DeadLetter"]
-    books = account(raw, detected, rejected, letters)
+    letters = [r for _, _, r in _decoded(log, codec, DLQ.name, "DeadLetter")]
+    events = _Counted(r for _, _, r in _decoded(log, codec, DETECTED.name, "PlateEvent"))
+    books = account(
+        (
+            RawRead(entry.partition, entry.offset, record)
+            for entry, name, record in _decoded(log, codec, RAW.name, "PlateRead", None)
+        ),
+        events,
+        (r for _, _, r in _decoded(log, codec, REJECTED.name, "ReadRejected")),
+        letters,
+    )
     for what in ("missing", "doubled"):
         for read_id in getattr(books, what)[:SHOWN]:
             print(f"{what}: {read_id}", file=sys.stderr)
     if books.difference:
         print(f"not balanced: {dict(list(books.difference.items())[:SHOWN])}", file=sys.stderr)
-    if books.open:
-        last = {event["event_id"]: event for event in detected}
-        running = [e for e in last.values() if e["status"] not in ("ended", "retracted")]
-        for event in running[:SHOWN]:
-            print(f"open: {event['camera_id']} {event['event_id']}", file=sys.stderr)
     return {
         "closed": books.closed,
         "reads": books.reads,
@@ -74,20 +72,35 @@ def _books(log: Log, codec: Codec) -> dict[str, Any]:
         "missing": len(books.missing),
         "doubled": len(books.doubled),
         "unbalanced": len(books.difference),
-        "sightings": len({event["event_id"] for event in detected}),
-        "events": len(detected),
+        "events": events.count,
         "dead_letters": dict(Counter(f"{x['step']}: {x['reason']}" for x in letters)),
     }
 
 
-def _decoded(log: Log, codec: Codec, topic: str) -> Iterator[tuple[Entry, str | None, Any]]:
-    """Every record of a topic, its name and itself; None for both where it is none."""
+class _Counted:
+    """Counts what is iterated over."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._items = items
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self._items:
+            self.count += 1
+            yield item
+
+
+def _decoded(
+    log: Log, codec: Codec, topic: str, *names: str | None
+) -> Iterator[tuple[Entry, str | None, Any]]:
+    """The records of those names on a topic, each with its name; None is what is no record."""
     for partition in range(log.partitions(topic)):
         for entry in span(log, topic, partition, 0, log.end(topic, partition)):
-            try:
-                yield entry, *codec.decode(entry.value or b"")
-            except DecodeError:
-                yield entry, None, None
+            name, record = None, None
+            with suppress(DecodeError):
+                name, record = codec.decode(entry.value or b"")
+            if name in names:
+                yield entry, name, record
 
 
 def _replay(stack: Stack, view: str) -> bool:
