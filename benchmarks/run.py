@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.edge import DATA
-from tests.servers import Kafka, NotInstalled, Registry
+from tests.servers import Kafka, NotInstalled, OpenSearch, Registry
 
 SHORT: dict[str, list[str]] = {
     "avro": [],
@@ -22,6 +22,7 @@ SHORT: dict[str, list[str]] = {
     "kafka": ["--reads", "10000", "--rounds", "1"],
     "eventlog": [],
     "projection": ["--sightings", "3000"],
+    "search": ["--documents", "5000"],
     "api": ["--events", "5000", "--rounds", "3", "--seconds", "1"],
     "edge": ["--stride", "60"],
 }
@@ -38,6 +39,11 @@ def lacking(name: str) -> str | None:
                     server.check()
             except NotInstalled as error:
                 return str(error)
+    if name == "search":
+        try:
+            OpenSearch.check()
+        except NotInstalled as error:
+            return str(error)
     return None
 
 
