@@ -26,6 +26,7 @@ _FORBIDDEN = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 )
 # These come once and tell why all that follows only times out.
 _TELLING = (*_AUTHENTICATION, KafkaError._SSL, KafkaError._RESOLVE)
@@ -125,7 +126,10 @@ class Trouble:
             cure = "name the file of the authority that signed its certificate by ?ca=FILE"
         elif code in _FORBIDDEN:
             cause = f"{place} forbids it ({told.str()})"
-            cure = f"grant the user {self._address.user!r} the topics alpr.* and the groups alpr-*"
+            cure = (
+                f"grant the user {self._address.user!r} what docs/kafka.md lists: topics alpr.*, "
+                "groups and transactional ids alpr-*"
+            )
         else:
             cause = f"{place} does not answer ({told.str()})"
             cure = "start it, or set ALPR_LOG_URL to where it is (kafka+tls:// where it wants TLS)"
