@@ -7,10 +7,9 @@ are offsets. So its sightings have to be over before (`alpr log close`).
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from struct import Struct
 from typing import Any
 
@@ -37,6 +36,7 @@ from schemas.topics import (
 GROUP = "alpr-log-copy"
 ROUND = 1_000  # records that one partition gives to one transaction
 OVER = ("ended", "retracted")
+SECOND_US = 1_000_000
 _HEADER = Struct(">BI")
 # What is about places in the old log, and what is only to look at.
 _STAYS = (RAW, DLQ, METRICS)
@@ -106,13 +106,10 @@ class Translator:
             return None
         return entry.topic, where, Append(entry.key, value, entry.headers, entry.appended_at)
 
-    def status(self, entry: Entry) -> str | None:
-        """The status that a record of alpr.plates.detected says, None if it says none."""
-        try:
-            name, record = self._read.decode(entry.value or b"")
-        except DecodeError:
-            return None
-        return record["status"] if name == "PlateEvent" else None
+    @property
+    def source(self) -> Codec:
+        """Decodes the log that is copied."""
+        return self._read
 
     def _where(self, entry: Entry) -> int | None:
         if not TOPICS[entry.topic].partitioned:
@@ -185,21 +182,7 @@ class LogCopy:
         """Raises CopyError while a sighting is open that another log would have to go on with."""
         if not self.decided:
             return
-        running: set[bytes] = set()
-        erased: set[bytes] = set()
-        source, topic = self._source, DETECTED.name
-        parts = (
-            span(source, topic, p, 0, source.end(topic, p)) for p in range(source.partitions(topic))
-        )
-        for entry in chain.from_iterable(parts):
-            key = entry.key or b""
-            status = OVER[0] if entry.value is None else self._translator.status(entry)
-            if entry.value is None:
-                erased.add(key)
-            if status in OVER:
-                running.discard(key)
-            elif status is not None:
-                running.add(key)
+        running, erased = _open(self._source, self._translator.source)
         if running:
             raise CopyError(
                 f"{len(running)} sightings are open, and their revisions are offsets of this "
@@ -320,10 +303,60 @@ def close(settings: Settings) -> int:
         log, codec = open_log(settings), open_codec(settings)
         try:
             ended = end_sources(log, codec)
+            up.wait_drained()
+            if left := _open(log, codec)[0]:
+                _let_time_pass(log, codec, settings, left.values())
+                up.wait_drained()
+            if left := _open(log, codec)[0]:
+                raise CopyError(
+                    f"{len(left)} sightings are still open, such as {min(left).decode()}: look "
+                    "at what dedup says above, then run `alpr log close` again"
+                )
         finally:
             log.close()
-        up.wait_drained()
     return ended
+
+
+def _open(log: Log, codec: Codec) -> tuple[dict[bytes, Any], set[bytes]]:
+    """The sightings that are open, by key with their last event; the keys of erased ones."""
+    running: dict[bytes, Any] = {}
+    erased: set[bytes] = set()
+    topic = DETECTED.name
+    for partition in range(log.partitions(topic)):
+        for entry in span(log, topic, partition, 0, log.end(topic, partition)):
+            key = entry.key or b""
+            if entry.value is None:
+                erased.add(key)
+                running.pop(key, None)
+                continue
+            try:
+                name, record = codec.decode(entry.value)
+            except DecodeError:
+                continue
+            if name == "PlateEvent" and record["status"] in OVER:
+                running.pop(key, None)
+            elif name == "PlateEvent":
+                running[key] = record
+    return running, erased
+
+
+def _let_time_pass(log: Log, codec: Codec, settings: Settings, left: Iterable[Any]) -> None:
+    """Of sightings whose reads have left the log, and their session with them: a sign of life of
+    the camera from when their time is over.
+    """
+    stay = int((settings.dedup.window_s + settings.dedup.lateness_s + 1) * SECOND_US)
+    for event in left:
+        camera = {"camera_id": event["camera_id"], "camera_group": event["camera_group"]}
+        told = camera | {"session": "closed", "captured_at": event["last_seen"] + stay}
+        beat = dict.fromkeys(("frames_seen", "frames_dropped", "clock_offset_us"), 0)
+        records = [
+            ("SourceEnded", told | {"reason": "closed"}),
+            ("CameraHeartbeat", told | beat | {"state": "live", "fps": 0.0}),
+        ]
+        key = (event["camera_group"] or event["camera_id"]).encode()
+        where = partition_of(key, log.partitions(RAW.name))
+        values = [codec.encode(RAW.name, name, record) for name, record in records]
+        log.append(RAW.name, where, [Append(key, value) for value in values])
 
 
 def end_sources(log: Log, codec: Codec) -> int:

@@ -5,21 +5,15 @@ what it left.
 """
 
 import json
-import os
 import secrets
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 import pytest
@@ -41,11 +35,11 @@ from projections.search_server import SearchServer
 from rules.grammar import grammar
 from schemas.codec import Codec
 from schemas.topics import DETECTED, DLQ, RAW, REJECTED
+from tests.alpr.system import alpr, database, flows, process
 from tests.servers import free_port
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 CAMERAS, EMBEDDED, PARTITIONS = 16, 2, 4
 OVER = ("ended", "retracted")
 TRACE = {"traceparent": b"00-4bf92f35-01"}
@@ -328,55 +322,6 @@ def closing_database(settings: Settings) -> Iterator[str]:
         yield database.url
     finally:
         database.stop()
-
-
-@contextmanager
-def database(server: str) -> Iterator[str]:
-    """An empty database on a server."""
-    name = f"cut_{secrets.token_hex(6)}"
-    with closing(psycopg2.connect(server)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"CREATE DATABASE {name}")
-        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-        connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def environ(settings: Settings) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ALPR_")}
-    return clean | settings.environ() | {"PYTHONPATH": str(ROOT)}
-
-
-def alpr(settings: Settings, *arguments: str) -> tuple[int, str]:
-    """A command's exit code, and what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "alpr", *arguments],
-        env=environ(settings), cwd=ROOT, text=True, timeout=120, check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    return done.returncode, done.stdout
-
-
-@contextmanager
-def process(settings: Settings, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that is killed with the block, kill -9."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / f"{'-'.join(arguments[:2])}.txt").open("ab") as out:
-        command = [sys.executable, "-m", "alpr", *arguments]
-        running = subprocess.Popen(command, env=environ(settings), cwd=ROOT, stdout=out, stderr=out)
-    try:
-        yield running
-    finally:
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-
-
-@contextmanager
-def flows(settings: Settings, *names: str) -> Iterator[None]:
-    """Dataflows as processes, killed with the block."""
-    with ExitStack() as stack:
-        for name in names:
-            stack.enter_context(process(settings, "flow", name))
-        yield
 
 
 def until(true: Callable[[], bool], seconds: float = 90) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from alpr.log_copy import Copied, CopyError
+from alpr.log_copy import Copied, CopyError, close
 from alpr.settings import Settings, load
 from alpr.wiring import open_codec, open_copy, open_log
 from benchmarks.site import Site
@@ -32,8 +32,10 @@ from eventlog.sqlite import SqliteLog
 from rules.grammar import grammar
 from rules.settings import DedupSettings
 from schemas.codec import Codec
-from schemas.topics import DETECTED, DLQ, RAW, REJECTED, partition_of
-from tests.servers import Kafka
+from schemas.topics import DAY_US, DETECTED, DLQ, RAW, REJECTED, partition_of
+from tests.alpr.system import flows
+from tests.rules.world import read
+from tests.servers import Kafka, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -288,6 +290,35 @@ def test_sightings_that_are_open_are_ended_first(settings: Settings, tmp_path: P
     with pytest.raises(CopyError, match=r"sightings are open.*alpr log close"):
         copied(settings, tmp_path / "old")
     old.close()
+
+
+def test_a_sighting_whose_reads_have_left_the_log_can_be_ended_too(tmp_path: Path):
+    """A camera that was killed and taken away is not in the log any more after a week."""
+    settings = load(
+        {
+            "ALPR_HOME": str(tmp_path),
+            "ALPR_LOG_PARTITIONS": "1",
+            "ALPR_API_PORT": str(free_port()),
+        },
+        None,
+    )
+    with closing(open_log(settings)) as log:
+        codec = open_codec(settings)
+        week_ago = time.time_ns() // 1000 - 8 * DAY_US
+        for number in range(3):
+            seen = read(0, "KAX1234", captured_at=week_ago + number * 100_000)
+            value = codec.encode(RAW.name, "PlateRead", seen)
+            log.append(RAW.name, 0, [Append(b"gate", value, {}, week_ago)])
+        with flows(settings, "dedup"):
+            deadline = time.monotonic() + 60
+            while not latest(log, codec) and time.monotonic() < deadline:
+                time.sleep(0.2)
+            time.sleep(3)  # its state is kept each second
+        log.trim(RAW.name, week_ago + DAY_US)
+        assert log.lowest(RAW.name, 0) == log.end(RAW.name, 0)
+        assert [event["status"] for event in latest(log, codec).values()] == ["confirmed"]
+        assert close(settings) == 0
+        assert [event["status"] for event in latest(log, codec).values()] == ["ended"]
 
 
 def test_the_log_of_a_whole_system_is_not_followed(settings: Settings, tmp_path: Path):
