@@ -18,7 +18,15 @@ from eventlog.kafka import KafkaLog
 from eventlog.kafka_cluster import Cluster, create_topics
 from eventlog.kafka_topics import DEAD_BYTES, RAW_BYTES
 from eventlog.kafka_url import KafkaAddress
-from eventlog.log import Append, LogError, LogMismatch, LogUnavailable, OffsetGone, RecordTooLarge
+from eventlog.log import (
+    Append,
+    Entry,
+    LogError,
+    LogMismatch,
+    LogUnavailable,
+    OffsetGone,
+    RecordTooLarge,
+)
 from schemas.topics import DAY_US, DETECTED, DLQ, RAW
 from tests.eventlog.contract import (
     COMPACTED,
@@ -215,6 +223,31 @@ def test_a_partition_that_nobody_reads_on_holds_back_no_other(
     assert sum(len(place.entries) for place in reader._places.values()) <= 2 * kafka_reader.TAKE
     rest = read_all(log, RAW_TOPIC, 0, first[-1].offset + 1)
     assert texts(first + rest) == [str(n) for n in range(5000)]
+
+
+def test_readers_that_take_turns_have_each_record_fetched_once(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def entry(*values: Any) -> Entry:
+        taken.append(values[1])
+        return Entry(*values)
+
+    monkeypatch.setattr(kafka_reader, "Entry", entry)
+    sizes = {0: 20_000, 1: 15_000, 2: 40}
+    for partition, size in sizes.items():
+        log.send(RAW_TOPIC, partition, values(*["x" * 300] * size))
+    log.flush()
+    places = {partition: log.lowest(RAW_TOPIC, partition) for partition in sizes}
+    ends = {partition: log.end(RAW_TOPIC, partition) for partition in sizes}
+    while places != ends:
+        for partition in sizes:
+            entries = log.read(RAW_TOPIC, partition, places[partition], 500)
+            if entries:
+                places[partition] = entries[-1].offset + 1
+            time.sleep(0.002)
+    assert {partition: taken.count(partition) for partition in sizes} == sizes
 
 
 def test_an_offset_dropped_while_it_is_read_says_where_the_log_begins(log: KafkaLog) -> None:
