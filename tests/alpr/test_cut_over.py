@@ -212,8 +212,11 @@ def live_on_kafka(settings: Settings, move: Move) -> None:
     with flows(settings, "dedup", "project", "index"), closing(open_log(settings)) as log:
         codec = open_edge_codec(settings)
         with closing(open_edge_log(settings)) as edge:
-            append(edge, codec, [item for item in site.records() if item.key is not None])
+            items = [item for item in site.records() if item.key is not None]
+            append(edge, codec, items)
         move.said["forward"] = alpr(settings, "log", "copy")
+        assert f"{len(items)} records copied" in move.said["forward"][1]
+        until(lambda: sum(map(len, partitions(log, RAW.name))) == len(items))
         move.new = fold(settings, log)
         come_to_show(lambda: contents(settings.database_url), move.old | move.new)
         come_to_show(lambda: search_contents(settings.search_url), move.old | move.new)
