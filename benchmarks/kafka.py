@@ -187,7 +187,8 @@ class Bench:
         samples: list[tuple[int, int, float]] = []
         try:
             deadline, quiet, ends = time.monotonic() + PATIENCE_S, 0, [0]
-            while quiet < 12:  # 3 s without a record: the raw log is preloaded, so this is the end
+            # All is read, as dedup marks it now and then, and nothing came out for a second.
+            while quiet < 4 or log.marks("alpr-dedup", RAW.name) != self.ends:
                 time.sleep(0.25)
                 if any(process.poll() is not None for process in processes):
                     raise SystemExit("a dedup process ended by itself")
