@@ -25,13 +25,15 @@ from benchmarks.chaos_settle import settle
 from benchmarks.chaos_stack import NAMES, SERVER_NAMES, Stack
 
 POISONED = 6  # records of each poisonous kind
-DRAIN_S = 900.0
+DRAIN_S = 3600.0
+SHORT_S = 300.0  # a longer run is disturbed as often as this one, so that it gets on
 
 
 def disturb(stack: Stack, chance: random.Random, seconds: float) -> Counter[str]:
     """Kill and cut until the time is over; what was done how often."""
     done: Counter[str] = Counter()
-    special = ["registry away", "cut off", "disk full"]
+    slower = max(1.0, seconds / SHORT_S)
+    special = ["registry away", "cut off", "disk full"] * round(slower)
     chance.shuffle(special)
     moments = sorted(chance.uniform(0.15, 0.85) * seconds for _ in special)
     began = time.monotonic()
@@ -47,7 +49,7 @@ def disturb(stack: Stack, chance: random.Random, seconds: float) -> Counter[str]
             victim = chance.choice(names)
             stack.kill(victim, chance.uniform(0.0, 4.0))
             done[f"kill {victim}"] += 1
-        time.sleep(chance.uniform(0.5, 4.0))
+        time.sleep(slower * chance.uniform(0.5, 4.0))
     return done
 
 
