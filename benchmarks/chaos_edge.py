@@ -16,7 +16,7 @@ from schemas.codec import Codec
 from schemas.topics import RAW
 
 BATCH = 200  # records appended at once
-CAMERAS, READS_A_CAMERA, HOURS = 200, 480, 0.2  # at most; in an hour; at least
+CAMERAS, READS_A_CAMERA, HOURS = 200, 700, 0.2  # at most; an hour by day; at least
 STREAM = "stream.bin"
 _HEAD = Struct("<HHI")  # partition, bytes of the key, bytes of the value
 
