@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from alpr.errors import AlprError
+from alpr.sighted import Sighted
 from dataflows.dead_letters import CUT, NOTE, REDRIVEN, Place, note, place
 from eventlog.log import Append, Entry, Log
 from eventlog.span import span
 from schemas.codec import Codec, DecodeError
 from schemas.records import DeadLetter
-from schemas.topics import DLQ, TOPICS
+from schemas.topics import DLQ, RAW, TOPICS
 
 CHUNK = 100
 """Records sent again at once, and noted before and after."""
@@ -196,24 +198,29 @@ class Redriven:
 
 
 class Redrive:
-    """Sends records again, to their topic and partition with their key and headers.
+    """Sends records again, to their topic and partition with their key and headers; reads in the
+    order of their capture, so that dedup can take those of one car together.
 
     What is sent is noted on alpr.dlq before and after, so that a run that was cut off can be
     repeated: what had been appended is found by its header and not appended again. One run at
     a time; two would send twice, which the flows take as a repeat.
     """
 
-    def __init__(self, log: Log, codec: Codec, *, again: bool = False) -> None:
+    def __init__(
+        self, log: Log, codec: Codec, *, again: bool = False, sighted: Sighted = lambda _: None
+    ) -> None:
         self._log = log
         self._codec = codec
         self._again = again
+        self._sighted = sighted
         self._letters = DeadLetters(log, codec)
 
     def ready(self, dead: Dead, mended: bytes | None = None) -> tuple[str, Any]:
         """The name and the record that would be sent; ("", None) for an erasure.
 
         ``mended`` replaces its bytes. Raises DlqError where it must not be sent: it would come
-        straight back, or was sent before and ``again`` was not said.
+        straight back, was sent before and ``again`` was not said, or is of a car that is
+        ``sighted``.
         """
         if not self._again:
             if dead.sent is not None:
@@ -242,6 +249,11 @@ class Redrive:
             ) from error
         if name not in topic.records:
             raise DlqError(f"is a {name}, which does not belong on {topic.name}: mend it")
+        # What a run that was cut off may have appended is perhaps what is sighted.
+        if topic is RAW and name == "PlateRead" and dead.started is None:
+            event_id = self._sighted(record)
+            if event_id is not None:
+                raise DlqError(f"already sighted as {event_id}; --anyway sends it")
         return name, record
 
     def run(
@@ -252,16 +264,18 @@ class Redrive:
     ) -> Redriven:
         """Send each letter's record, or ``mended`` in its stead; those refused are left out."""
         done = Redriven()
-        ready: dict[tuple[str, int], list[Dead]] = {}
+        ready: dict[tuple[str, int], list[tuple[int, Dead]]] = {}
         for dead in letters:
             try:
-                self.ready(dead, mended)
+                name, record = self.ready(dead, mended)
             except DlqError as error:
                 done.refused[dead.place] = str(error)
             else:
-                ready.setdefault(dead.place[:2], []).append(dead)
+                captured = record["captured_at"] if name == "PlateRead" else 0
+                ready.setdefault(dead.place[:2], []).append((captured, dead))
         for (topic, partition), passed in ready.items():
-            waiting = self._finish(topic, partition, passed, done)
+            passed.sort(key=itemgetter(0))
+            waiting = self._finish(topic, partition, [dead for _, dead in passed], done)
             for start in range(0, len(waiting), CHUNK):
                 chunk = waiting[start : start + CHUNK]
                 self._send(topic, partition, chunk, mended, done)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from alpr.errors import Busy
+from dataflows.dead_letters import REDRIVEN
 from eventlog.log import Entry, Log
 from eventlog.span import first_since, span
 from rules.dedup import STATE_VERSION, Deduplication
@@ -274,7 +275,10 @@ class History:
                 counts["unreadable"] += 1
             else:
                 try:
-                    for out in fold.fold(name, record, entry.offset, entry.appended_at):
+                    again = REDRIVEN in entry.headers
+                    for out in fold.fold(
+                        name, record, entry.offset, entry.appended_at, redriven=again
+                    ):
                         if out.name == "PlateEvent":
                             latest[out.key] = out.record
                 except Exception:  # as live, where such a record is a dead letter

@@ -13,7 +13,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 
-from dataflows.dead_letters import dead_letter
+from dataflows.dead_letters import REDRIVEN, dead_letter
 from dataflows.layout import FLOW, FOLD, SOURCE, OwnedSource
 from dataflows.log_io import Batch, LogSink, LogSource
 from dataflows.patience import Patience
@@ -92,7 +92,8 @@ class Dedup:
         name, record = self._decode(entry.value)
         if name not in RAW.records:
             raise DecodeError("schema", f"a {name} does not belong on {RAW.name}")
-        for out in fold.fold(name, record, entry.offset, entry.appended_at):
+        again = REDRIVEN in entry.headers
+        for out in fold.fold(name, record, entry.offset, entry.appended_at, redriven=again):
             value = self._encoders[out.name](out.record)
             append = Append(out.key.encode(), value, entry.headers)
             (decided.rejected if out.name == "ReadRejected" else decided.detected).append(append)

@@ -4,7 +4,7 @@ import queue
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -153,6 +153,28 @@ class SightingQueries:
         where("plate_region = %s", search.region)
         shown = retracted or search.status == "retracted"
         return self._list(conditions, values, _BY_CAPTURE, (limit, offset), shown)
+
+    def there(
+        self, camera_id: str, camera_group: str | None, at: datetime, margin: timedelta
+    ) -> list[Row]:
+        """Sightings that stand of a camera, or of its group, whose stay, longer by ``margin`` at
+        both ends, holds a moment: ``event_id``, ``plate_normalized_text``. Opened up to a day
+        before, so that not the whole view is looked through.
+        """
+        group = camera_group or None  # as the rules take it
+        gate, name = "camera_group = %(gate)s", group
+        if name is None:
+            gate, name = "camera_id = %(gate)s AND camera_group IS NULL", camera_id
+        if not _storable(name):
+            return []
+        return self._all(
+            f"SELECT event_id, plate_normalized_text FROM plate_events WHERE {gate} "
+            f"AND {_STANDING} AND captured_at BETWEEN %(at)s - %(margin)s - interval '1 day' "
+            "AND %(at)s + 2 * %(margin)s "
+            "AND first_seen <= %(at)s + %(margin)s AND last_seen >= %(at)s - %(margin)s "
+            "ORDER BY captured_at, event_id",
+            {"gate": name, "at": at, "margin": margin},
+        )
 
     def cameras(self) -> list[Row]:
         """``camera_id``, ``site_id``, ``zone``, ``last_seen`` of each with sightings that stand."""

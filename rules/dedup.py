@@ -12,8 +12,9 @@ from rules.assignment import Assignment
 from rules.boxes import beside, overlap
 from rules.grammar import Grammar
 from rules.group import MAX_GLIMPSES, MAX_STATIC, NEVER, Camera, Glimpse, Group
+from rules.redriven import Redriven
 from rules.settings import DedupSettings
-from rules.sighting import SECOND, Sighting
+from rules.sighting import SECOND, Sighting, event_id_of
 from rules.similarity import fold
 from rules.text import normalise_read
 from rules.validation import Validation
@@ -67,27 +68,37 @@ class Deduplication:
         self._silence = int(settings.silence_s * SECOND)
         self._cameras: dict[str, Camera] = {}
         self._groups: dict[str, Group] = {}
+        self._redriven = Redriven()
         self._watermark = 0
         self._touched: set[str] = set()
         self._kept: dict[str, bytes] = {}
         if state is not None:
             self._resume(state)
 
-    def fold(self, name: str, record: Any, offset: int, appended_at: int) -> list[Output]:
+    def fold(
+        self, name: str, record: Any, offset: int, appended_at: int, *, redriven: bool = False
+    ) -> list[Output]:
         """What one record of the raw log causes, in order; mostly nothing.
 
         ``name`` and ``record`` are as the codec decodes them, ``offset`` and ``appended_at``
-        (microseconds) the log's. Records that say nothing about sightings are passed over.
+        (microseconds) the log's; ``redriven`` says that the record was sent again, by its header.
+        Records that say nothing about sightings are passed over.
         """
+        out: list[Output] = []
         if name == "PlateRead":
-            return self._read(cast("PlateRead", record), offset, appended_at)
-        if name == "Tick":
-            return self._tick(record["at"], offset)
-        if name == "CameraHeartbeat":
-            return self._heartbeat(cast("CameraHeartbeat", record), offset, appended_at)
-        if name == "SourceEnded":
-            return self._source_ended(cast("SourceEnded", record), offset)
-        return []
+            read = cast("PlateRead", record)
+            count = self._read_again if redriven else self._read
+            out = count(read, offset, appended_at)
+        elif name == "Tick":
+            out = self._tick(record["at"], offset)
+        elif name == "CameraHeartbeat":
+            out = self._heartbeat(cast("CameraHeartbeat", record), offset, appended_at)
+        elif name == "SourceEnded":
+            out = self._source_ended(cast("SourceEnded", record), offset)
+        if self._redriven.gates:
+            for group in self._redriven.quiet(appended_at):
+                out += self._end_all(group, list(group.sightings.values()), offset, "redriven")
+        return out
 
     def snapshot(self) -> dict[str, Any]:
         """All state as plain values, sharing nothing that will change.
@@ -95,7 +106,8 @@ class Deduplication:
         Each sighting's is pickled here, once for each time it changed: what keeps a snapshot
         then copies bytes, rather than walk through every open sighting again.
         """
-        live = {e: s for group in self._groups.values() for e, s in group.sightings.items()}
+        groups = [*self._groups.values(), *self._redriven.groups()]
+        live = {e: s for group in groups for e, s in group.sightings.items()}
         for event_id in self._touched & live.keys():
             self._kept[event_id] = pickle.dumps(live[event_id].state())
         self._touched.clear()
@@ -108,6 +120,7 @@ class Deduplication:
                 for camera_id, c in self._cameras.items()
             },
             "groups": {key: group.state(self._kept) for key, group in self._groups.items()},
+            "redriven": self._redriven.state(self._kept),
         }
 
     def _resume(self, state: dict[str, Any]) -> None:
@@ -125,12 +138,18 @@ class Deduplication:
             self._cameras[camera_id] = camera
             home.cameras.append(camera)
         for key, saved in state["groups"].items():
-            sightings = [Sighting.of(pickle.loads(kept)) for kept in saved["sightings"]]
-            self._groups[key].resume(saved, sightings)
-            self._groups[key].renew_expiry(self._stay)
-            self._kept |= {
-                s.event_id: kept for s, kept in zip(sightings, saved["sightings"], strict=True)
-            }
+            self._take_up(self._groups[key], saved)
+        # A snapshot of a release without redriven reads has none.
+        for gate, saved in self._redriven.resume(state.get("redriven", {})):
+            self._take_up(gate, saved)
+
+    def _take_up(self, group: Group, saved: dict[str, Any]) -> None:
+        sightings = [Sighting.of(pickle.loads(kept)) for kept in saved["sightings"]]
+        group.resume(saved, sightings)
+        group.renew_expiry(self._stay)
+        self._kept |= {
+            s.event_id: kept for s, kept in zip(sightings, saved["sightings"], strict=True)
+        }
 
     # Time
 
@@ -184,14 +203,17 @@ class Deduplication:
         return self._expire(home, offset) if home.expiry < camera.high else []
 
     def _source_ended(self, ended: SourceEnded, offset: int) -> list[Output]:
-        camera = self._cameras.get(ended["camera_id"])
-        if camera is None:
-            return []
-        camera.silent = True
-        group = camera.home
         source = (ended["camera_id"], ended["session"])
-        ended_ones = [s for s in group.sightings.values() if s.source == source]
-        return [self._end(group, sighting, offset, "source") for sighting in ended_ones]
+        groups = self._redriven.at(ended["camera_group"] or ended["camera_id"])
+        camera = self._cameras.get(ended["camera_id"])
+        if camera is not None:
+            camera.silent = True
+            groups = [camera.home, *groups]
+        out: list[Output] = []
+        for group in groups:
+            over = [s for s in group.sightings.values() if s.source == source]
+            out += self._end_all(group, over, offset, "source")
+        return out
 
     # Reads
 
@@ -207,11 +229,56 @@ class Deduplication:
         if read["read_id"] in camera.recent:
             return [self._refuse(read, offset, "duplicate", "this read was appended before")]
         camera.high = max(camera.high, captured)
-        camera.remember(read["read_id"], captured, camera.high - self._lateness)
         home = camera.home
         out = self._count(home, read, offset, appended_at)
+        # Only now: a read that the rules stumble over is no repeat when it is sent again.
+        camera.remember(read["read_id"], captured, camera.high - self._lateness)
         if home.expiry < camera.high:
             out += self._expire(home, offset)
+        return out
+
+    def _read_again(self, read: PlateRead, offset: int, appended_at: int) -> list[Output]:
+        """A redriven read: as any other where its camera is still at that time, else apart.
+
+        It joins the sighting that would have had it, if that is open yet, or one of other redriven
+        reads of the gate. It says nothing of where its camera is now.
+        """
+        captured, read_id = read["captured_at"], read["read_id"]
+        key = read["camera_group"] or read["camera_id"]
+        camera = self._cameras.get(read["camera_id"])
+        present = (
+            camera is not None
+            and camera.group == key
+            and not camera.silent
+            and captured >= camera.high - self._lateness
+        )
+        if present or captured > appended_at + self._ahead:
+            return self._read(read, offset, appended_at)
+        home = self._groups.get(key)
+        gate = self._redriven.gate(key, home)
+        gate.appended_at = appended_at
+        joined = None
+        if home is not None:
+            text, confidences = normalise_read(read["text"], read["char_confidences"])
+            joined = self._assignment.of(home, read, text, confidences)[0]
+        if (
+            read_id in gate.recent
+            or (camera is not None and read_id in camera.recent)
+            or (home is not None and event_id_of(read_id) in home.sightings)
+            or (joined is not None and joined.shows(read_id))
+        ):
+            return [self._refuse(read, offset, "duplicate", "this read was appended before")]
+        if home is None or joined is None:
+            gate.high = captured
+            out = self._count(gate.home, read, offset, appended_at)
+            if gate.home.expiry < captured:
+                out += self._expire(gate.home, offset)
+        else:
+            # It is evidence, but not what the camera saw last.
+            glimpses, latest = home.glimpses, joined.latest
+            out = self._count(home, read, offset, appended_at)
+            home.glimpses, joined.latest = glimpses, latest
+        self._redriven.remember(gate, read_id)
         return out
 
     def _count(self, group: Group, read: PlateRead, offset: int, appended_at: int) -> list[Output]:
@@ -302,9 +369,14 @@ class Deduplication:
         if time <= group.expiry:
             return []
         over = [s for s in group.sightings.values() if s.last_seen + self._stay < time]
-        out = [self._end(group, sighting, offset, "window") for sighting in over]
+        out = self._end_all(group, over, offset, "window")
         group.renew_expiry(self._stay)
         return out
+
+    def _end_all(
+        self, group: Group, over: list[Sighting], offset: int, reason: str
+    ) -> list[Output]:
+        return [self._end(group, sighting, offset, reason) for sighting in over]
 
     def _end(self, group: Group, sighting: Sighting, offset: int, reason: str) -> Output:
         group.forget(sighting)

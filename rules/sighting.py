@@ -94,6 +94,19 @@ class Sighting:
         """Camera and session of its latest read."""
         return self.frame[:2]
 
+    @property
+    def latest(self) -> tuple[tuple[str, str, int], str, Box | None]:
+        """Where and as what it was read last."""
+        return self.frame, self.frame_text, self.frame_box
+
+    @latest.setter
+    def latest(self, seen: tuple[tuple[str, str, int], str, Box | None]) -> None:
+        self.frame, self.frame_text, self.frame_box = seen
+
+    def shows(self, read_id: str) -> bool:
+        """Whether a read is among its best."""
+        return any(kept["read_id"] == read_id for _, kept in self.best)
+
     @classmethod
     def opened_by(
         cls, read: PlateRead, offset: int, appended_at: int, scope: str, passed: int

@@ -5,13 +5,15 @@ import base64
 import json
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from alpr.dlq import Dead, DeadLetters, DlqError, Found, Redrive, Redriven, Wanted
 from alpr.errors import ConfigError
-from alpr.moments import SECOND_US, moment, shown
+from alpr.moments import moment, shown
 from alpr.settings import Settings
+from alpr.sighted import asking_the_view
 from alpr.spoilt import hexdump, reading, reencoded
 from alpr.wiring import open_codec, open_log
 from dataflows.dead_letters import Place, place
@@ -45,6 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     redrive.add_argument("--max", type=_count, default=MOST, help=f"at most so many ({MOST})")
     redrive.add_argument("--dry-run", action="store_true", help="only say what would be sent")
     redrive.add_argument("--again", action="store_true", help="also what was sent again before")
+    redrive.add_argument(
+        "--anyway", action="store_true", help="also reads of cars that the view shows already"
+    )
     mended = redrive.add_mutually_exclusive_group()
     mended.add_argument("--value", metavar="FILE", help="send these bytes instead")
     mended.add_argument(
@@ -207,19 +212,15 @@ def _redrive(
 ) -> int:
     found = _chosen(arguments, DeadLetters(log, codec), now_us)
     mended = _mended(arguments, codec, found)
-    redrive = Redrive(log, codec, again=arguments.again)
-    late = _late(redrive, found, mended, settings, now_us)
-    if late:
-        print(
-            f"{late} of {len(found.letters)} are reads captured more than "
-            f"{settings.dedup.lateness_s:g} s ago: dedup refuses them as late, whole, on "
-            "alpr.reads.rejected, unless their camera has said nothing since",
-            file=sys.stderr,
-        )
-    if arguments.dry_run:
-        done = _pretended(redrive, found, mended)
-    else:
-        done = redrive.run(found.letters, mended)
+    with ExitStack() as stack:
+        redrive = Redrive(log, codec, again=arguments.again)
+        if not arguments.anyway and any(x.place.topic == RAW.name for x in found.letters):
+            sighted = stack.enter_context(asking_the_view(settings, _say))
+            redrive = Redrive(log, codec, again=arguments.again, sighted=sighted)
+        if arguments.dry_run:
+            done = _pretended(redrive, found, mended)
+        else:
+            done = redrive.run(found.letters, mended)
     for where, sent in done.sent.items():
         print(f"{where}: would be sent" if arguments.dry_run else f"{where}: sent as {sent}")
     for where, sent in done.already.items():
@@ -259,22 +260,6 @@ def _pretended(redrive: Redrive, found: Found, mended: bytes | None) -> Redriven
         else:
             done.sent[dead.place] = dead.place
     return done
-
-
-def _late(
-    redrive: Redrive, found: Found, mended: bytes | None, settings: Settings, now_us: int
-) -> int:
-    """How many are reads that dedup will most likely refuse as late."""
-    border = now_us - int(settings.dedup.lateness_s * SECOND_US)
-    late = 0
-    for dead in found.letters:
-        if dead.place.topic == RAW.name:
-            try:
-                name, record = redrive.ready(dead, mended)
-            except DlqError:
-                continue
-            late += name == "PlateRead" and record["captured_at"] < border
-    return late
 
 
 def _mended(arguments: argparse.Namespace, codec: Codec, found: Found) -> bytes | None:
@@ -325,6 +310,10 @@ def _place(text: str) -> Place:
             f"{text!r} is no place: give TOPIC/PARTITION/OFFSET such as {RAW.name}/3/1290, as "
             "`alpr dlq list` prints it"
         ) from None
+
+
+def _say(line: str) -> None:
+    print(_plain(line), file=sys.stderr)
 
 
 def _count(text: str) -> int:

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ from dataflows.dead_letters import Place, dead_letter
 from dataflows.dedup import Dedup
 from eventlog.log import Append, Log, LogUnavailable
 from eventlog.span import BATCH
+from projections.view import SightingsView
 from rules.grammar import grammar
 from rules.settings import DedupSettings
 from schemas.codec import Codec
 from schemas.topics import DETECTED, DLQ, RAW, REJECTED, TOPICS
+from tests.projections.sightings import LOG, event_id, sighting
 from tests.rules.world import at, read
 
 NOW = time.time_ns() // 1000
@@ -263,18 +267,90 @@ def test_killed_anywhere_and_run_again_each_record_is_sent_once(
     assert DeadLetters(site.log, codec).oldest(wanted, 10).letters == []
 
 
-def test_old_reads_are_announced_as_late_and_end_whole_among_the_rejected(
+def test_reads_of_an_hour_ago_make_a_sighting_once_sent_in_the_order_of_their_capture(
     site: Site, codec: Codec, capfd
 ):
-    poisoned(site, codec, 1, captured_at=NOW - 3_600_000_000)
-    site.at = 1
+    then = NOW - 3_600_000_000
+    reads = [
+        site.read("KAX1234", captured_at=then + n * 200_000_000, track_id=f"t{n}")
+        for n in (2, 0, 1)
+    ]
+    site.give(*reads)
+    entries = site.log.read(RAW.name, 1, 0, 3)
+    dead = [dead_letter(codec, entry, "dedup", "poison", "ZeroDivisionError") for entry in entries]
+    site.log.append(DLQ.name, 1, dead)
+    site.at = 3
     site.give(site.read("NEW1234"))
     site.run()
-    assert dlq("redrive", "alpr.reads.raw/1/0") == 0
-    assert "1 of 1 are reads captured more than 10 s ago: dedup refuses" in capfd.readouterr().err
+    assert dlq("redrive", "--step", "dedup") == 0
+    assert "without asking the view what is sighted already: there is none yet" in (
+        capfd.readouterr().err
+    )
+    sent = site.log.read(RAW.name, 1, 4, 10)
+    assert [entry.value for entry in sent] == [reads[1], reads[2], reads[0]]
     site.run()
-    (late,) = site.records(REJECTED.name)
-    assert (late["reason"], late["read"]["text"]) == ("late", "KAX0000")
+    for n in range(3):
+        assert dlq("redrive", f"alpr.reads.raw/1/{n}", "--again") == 0
+    site.run()
+    assert [r["reason"] for r in site.records(REJECTED.name)] == ["duplicate"] * 3
+    latest = {e["event_id"]: e for e in site.records(DETECTED.name) if "event_id" in e}
+    (event,) = [e for e in latest.values() if e["plate"]["text"] == "KAX1234"]
+    assert (event["captured_at"], event["camera_id"]) == (then, "gate")
+
+
+@pytest.fixture
+def view(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SightingsView]:
+    monkeypatch.setenv("ALPR_DATABASE_URL", postgres_url)
+    with closing(SightingsView(postgres_url, LOG)) as made:
+        yield made
+
+
+def test_reads_of_cars_that_the_view_shows_are_left_out_unless_asked_for(
+    site: Site, codec: Codec, view: SightingsView, capfd
+):
+    minute = 60_000_000
+    seen: Any = {"camera_id": "gate", "first_seen": NOW - 9 * minute, "last_seen": NOW - 6 * minute}
+    shown = [
+        sighting(0, text="KAX0000", at=NOW - 8 * minute, **seen),
+        sighting(1, text="KAX0001", at=NOW - 8 * minute, **seen | {"camera_id": "yard"}),
+        sighting(2, text="KAX0002", at=NOW - 8 * minute, **seen, camera_group="drive"),
+        sighting(3, text="KAX0003", at=NOW - 8 * minute, **seen, status="retracted"),
+    ]
+    view.apply(0, 0, shown, len(shown))
+    reads = [
+        site.read("KAX000O", captured_at=NOW - 2 * minute),  # near in text and time
+        site.read("KAX0000", captured_at=NOW),
+        site.read("KAX0001", captured_at=NOW - 7 * minute),
+        site.read("KAX0002", captured_at=NOW - 7 * minute),
+        site.read("KAX0003", captured_at=NOW - 7 * minute),
+        site.read("KAX0002", captured_at=NOW - 7 * minute, camera_id="x", camera_group="drive"),
+        site.read("KAX0000", captured_at=1 << 60),
+    ]
+    site.give(*reads)
+    entries = site.log.read(RAW.name, 1, 0, len(reads))
+    site.log.append(DLQ.name, 1, [dead_letter(codec, e, "dedup", "poison", "") for e in entries])
+
+    assert dlq("redrive", "--step", "dedup", "--dry-run") == 1
+    told = capfd.readouterr()
+    assert told.out.count("would be sent") == 5
+    assert [line.split(": ", 1) for line in told.err.splitlines()] == [
+        [f"alpr.reads.raw/1/{n}", f"not sent, already sighted as {event_id(m)}; --anyway sends it"]
+        for n, m in ((0, 0), (5, 2))
+    ]
+    assert dlq("redrive", "--step", "dedup") == 1
+    assert site.log.end(RAW.name, 1) == len(reads) + 5
+    assert dlq("redrive", "--step", "dedup", "--anyway") == 0
+    assert site.log.end(RAW.name, 1) == len(reads) + 7
+
+
+def test_a_view_that_is_away_is_said_once_and_stops_nothing(
+    site: Site, codec: Codec, capfd, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("ALPR_DATABASE_URL", "postgresql://alpr@127.0.0.1:1/alpr_db")
+    poisoned(site, codec, 3)
+    assert dlq("redrive", "--step", "dedup") == 0
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("sent without asking the view what is sighted already: no connection")
 
 
 def test_a_record_cut_for_its_size_is_sent_from_its_place_while_it_is_there(

@@ -124,7 +124,7 @@ def test_a_poisoned_record_goes_to_the_dead_letters_whole_and_the_flow_goes_on(
 
 
 def test_a_record_that_the_rules_stumble_over_is_a_dead_letter_too(monkeypatch):
-    def stumble(*_):
+    def stumble(*_, **__):
         raise ZeroDivisionError("in a rule")
 
     running = dedup()

@@ -26,18 +26,26 @@ class Day(Fold):
     def __init__(self, **changes):
         super().__init__(**changes)
         self.raw = []
+        self.dead = []
 
-    def give(self, name, record, appended_at):
-        out = super().give(name, record, appended_at)
+    def give(self, name, record, appended_at, **how):
+        out = super().give(name, record, appended_at, **how)
         self.raw.append((self.offset, name, record))
         return out
 
+    def die(self, record):
+        """A read that goes to the dead letters instead; None for one that cannot be decoded."""
+        self.offset += 1
+        self.raw.append((self.offset, "PlateRead", record))
+        self.dead.append({"topic": "alpr.reads.raw", "partition": 0, "offset": self.offset})
+
     def over(self):
-        cameras = {(r["camera_id"], r["camera_group"]) for _, n, r in self.raw if n == "PlateRead"}
+        reads = [record for _, name, record in self.raw if name == "PlateRead" and record]
+        cameras = {(r["camera_id"], r["camera_group"]) for r in reads}
         for seconds in (10 * HOUR, 10 * HOUR + 1):
             for camera_id, group in sorted(cameras, key=str):
                 self.heartbeat(seconds, camera_id=camera_id, camera_group=group)
-        return settled(self.raw, self.said)
+        return settled(self.raw, self.said, self.dead)
 
 
 def test_a_rejected_sighting_stands_for_the_reads_that_had_joined_it():
@@ -192,3 +200,57 @@ def test_the_accounts_close_exactly_once_all_sightings_are_over(story, in_order,
     found = day.over()
     assert found.closed
     assert found.in_sightings + found.rejected + found.dead == found.reads == len(story)
+
+
+def test_a_dead_read_that_is_sent_again_is_one_read_and_dead_no_more():
+    day = Day()
+    made = read(0, "KAX1234", confidence=0.99)
+    day.die(made)
+    day.read(600, "BCD5678", confidence=0.99)
+    day.give("PlateRead", made, at(700), redriven=True)
+    found = day.over()
+    assert found.closed
+    assert (found.records, found.reads, found.in_sightings, found.dead) == (3, 2, 2, 0)
+
+
+def test_a_spoilt_record_and_its_repaired_read_are_two_since_nobody_can_tell():
+    day = Day()
+    day.die(None)
+    day.give("PlateRead", read(0, "KAX1234", confidence=0.99), at(700), redriven=True)
+    found = day.over()
+    assert found.closed
+    assert (found.reads, found.in_sightings, found.dead) == (2, 1, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(reads, st.sampled_from(("counts", "dies", "spoilt"))), max_size=40),
+    st.lists(st.integers(0, 80), min_size=40, max_size=40),
+    st.booleans(),
+)
+def test_the_accounts_close_wherever_dead_reads_are_sent_again(story, delays, twice):
+    day = Day(overlay_passes=1)
+    waiting, now = [], 0
+    spoilt = 0
+    for number, (told, fate) in enumerate(sorted(story, key=lambda one: one[0]["seconds"])):
+        now = max(now, told["seconds"])
+        changes = {k: told[k] for k in ("confidence", "track_id", "camera_id", "box", "quality")}
+        changes["camera_group"] = None if told["camera_id"] == "yard" else "drive"
+        made = read(told["seconds"], told["text"], read_id=f"r{number}", **changes)
+        if fate == "counts":
+            day.give("PlateRead", made, at(now + told["late"]))
+        else:
+            day.die(made if fate == "dies" else None)
+            spoilt += fate == "spoilt"
+            waiting.append((number + delays[number], number, made))
+        for due in sorted(one for one in waiting if one[0] <= number):
+            waiting.remove(due)
+            for _ in range(1 + twice):
+                day.give("PlateRead", due[2], at(now), redriven=True)
+    for _, _, made in sorted(waiting, key=lambda one: one[2]["captured_at"]):
+        for _ in range(1 + twice):
+            day.give("PlateRead", made, at(1_000), redriven=True)
+    found = day.over()
+    assert found.closed
+    assert found.dead == spoilt
+    assert found.in_sightings + found.rejected + found.dead == found.reads == len(story) + spoilt

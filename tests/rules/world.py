@@ -116,16 +116,22 @@ class Fold:
         self.offset = -1
         self.said: list[Output] = []
 
-    def give(self, name: str, record: Any, appended_at: int) -> list[Output]:
+    def give(
+        self, name: str, record: Any, appended_at: int, *, redriven: bool = False
+    ) -> list[Output]:
         """Fold one record; what it caused."""
         self.offset += 1
-        out = self.dedup.fold(name, record, self.offset, appended_at)
+        out = self.dedup.fold(name, record, self.offset, appended_at, redriven=redriven)
         self.said += out
         return out
 
     def read(self, seconds: float, text: str, late: float = 0.2, **changes: Any) -> list[Output]:
         """A read, appended ``late`` seconds after it was captured."""
         return self.give("PlateRead", read(seconds, text, **changes), at(seconds + late))
+
+    def redriven(self, seconds: float, text: str, now: float, **changes: Any) -> list[Output]:
+        """A read of then that is sent again ``now``."""
+        return self.give("PlateRead", read(seconds, text, **changes), at(now), redriven=True)
 
     def heartbeat(self, seconds: float, **changes: Any) -> list[Output]:
         """A heartbeat that arrives at once."""
