@@ -113,11 +113,13 @@ def test_a_record_spoilt_by_one_byte_is_listed_shown_and_redriven_into_both_view
         ]
 
 
-def test_a_read_sent_again_too_late_is_announced_and_kept_among_the_rejected(settings: Settings):
+def test_a_read_mended_when_its_camera_has_gone_on_by_minutes_is_a_sighting_in_both_views_once(
+    settings: Settings,
+):
     with closing(open_log(settings)) as log, flows(settings, "dedup", "project", "index"):
         codec = open_codec(settings)
         cameras = Cameras(log, codec)
-        good = cameras.read("gate", "KAX1234", -60)
+        good = cameras.read("gate", "KAX1234", -600)
         place = cameras.append("gate", b"\1" + good[1:])
         cameras.append("gate", cameras.read("gate", "BCD5678", 0))
         until(lambda: texts(views(settings)) == (["BCD5678"], ["BCD5678"]))
@@ -125,12 +127,33 @@ def test_a_read_sent_again_too_late_is_announced_and_kept_among_the_rejected(set
         mended.write_bytes(good)
         code, said = alpr(settings, "dlq", "redrive", place, "--value", str(mended))
         assert code == 0, said
-        assert "late" in said
+        both = ["BCD5678", "KAX1234"]
+        until(lambda: texts(views(settings)) == (both, both))
+        (sighting,) = [one for one in views(settings)[0] if one.plate_normalized_text == "KAX1234"]
+
+        again = ("dlq", "redrive", place, "--value", str(mended), "--again")
+        code, said = alpr(settings, *again)
+        assert code == 1, said
+        assert f"already sighted as {sighting.event_id}; --anyway sends it" in said
+        code, said = alpr(settings, *again, "--anyway")
+        assert code == 0, said
         until(lambda: everything(log, REJECTED.name) != [])
         (refused,) = everything(log, REJECTED.name)
         record: Any = codec.decode(refused.value or b"")[1]
-        assert (record["reason"], record["read"]["text"]) == ("late", "KAX1234")
-        assert texts(views(settings)) == (["BCD5678"], ["BCD5678"])
+        assert (record["reason"], record["read"]["text"]) == ("duplicate", "KAX1234")
+
+        later = time.time_ns() // 1000 + 61 * SECOND
+        tick = codec.encode(RAW.name, "Tick", {"at": later})
+        partition = partition_of(b"gate", PARTITIONS)
+        log.append(RAW.name, partition, [Append(b"tick", tick, appended_at=later)])
+        until(lambda: [ends(view, "KAX1234") for view in views(settings)] == [["ended"]] * 2)
+        here, there = views(settings)
+        assert here == there
+        assert texts((here, there)) == (both, both)
+
+
+def ends(view: list[Shown], text: str) -> list[str]:
+    return [one.status for one in view if one.plate_normalized_text == text]
 
 
 def listed(settings: Settings) -> list[Any]:
