@@ -58,7 +58,7 @@ def account(
     another counts nothing, since the other's count holds its reads. A rejection counts with its
     ``reads``, once for each place; of dead letters those of the raw log count, once for each
     place. Where a read_id lies on the raw log repeatedly, it is one read: refusals of its other
-    records count nothing.
+    records count nothing, nor does a dead letter of it if it was sent again and counted then.
     """
     at: dict[tuple[int, int], str] = {}
     gate_of: dict[str, str] = {}

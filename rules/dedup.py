@@ -226,13 +226,14 @@ class Deduplication:
         if captured < camera.high - self._lateness:
             seconds = (camera.high - captured) / SECOND
             return [self._refuse(read, offset, "late", f"{seconds:.1f} s behind its camera")]
-        if read["read_id"] in camera.recent:
+        read_id = read["read_id"]
+        if read_id in camera.recent or self._redriven.counted(camera.group, read_id):
             return [self._refuse(read, offset, "duplicate", "this read was appended before")]
         camera.high = max(camera.high, captured)
         home = camera.home
         out = self._count(home, read, offset, appended_at)
         # Only now: a read that the rules stumble over is no repeat when it is sent again.
-        camera.remember(read["read_id"], captured, camera.high - self._lateness)
+        camera.remember(read_id, captured, camera.high - self._lateness)
         if home.expiry < camera.high:
             out += self._expire(home, offset)
         return out
@@ -262,7 +263,7 @@ class Deduplication:
             text, confidences = normalise_read(read["text"], read["char_confidences"])
             joined = self._assignment.of(home, read, text, confidences)[0]
         if (
-            read_id in gate.recent
+            self._redriven.counted(key, read_id)
             or (camera is not None and read_id in camera.recent)
             or (home is not None and event_id_of(read_id) in home.sightings)
             or (joined is not None and joined.shows(read_id))

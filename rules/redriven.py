@@ -31,6 +31,11 @@ class Redriven:
                 gate.home.static = list(home.static)
         return gate
 
+    def counted(self, key: str, read_id: str) -> bool:
+        """Whether a read of a gate is known to be counted, here or in an open sighting."""
+        gate = self.gates.get(key)
+        return gate is not None and read_id in gate.recent
+
     def remember(self, gate: Camera, read_id: str) -> None:
         """Note a read that was counted."""
         gate.recent[read_id] = gate.high

@@ -130,6 +130,15 @@ def test_what_is_sent_again_twice_counts_once_also_where_it_joined(later):
     assert told == [("duplicate", "BCD5678")] * 5 + [("duplicate", "KAX1234")]
 
 
+def test_a_read_that_its_edge_appends_after_it_was_sent_again_is_a_duplicate():
+    fold = Fold()
+    fold.redriven(0, "KAX1234", 1)
+    fold.read(0, "KAX1234", late=2)
+    fold.redriven(0, "KAX1234", 3)
+    assert fold.rejected() == [("duplicate", "KAX1234")] * 2
+    assert len(fold.sightings()) == 1
+
+
 def test_a_text_that_is_known_to_stay_put_is_no_car_when_it_is_sent_again():
     fold, put = Fold(overlay_passes=2), {"track_id": "sign", "box": box(20, 1000)}
     fold.read(HOUR, "CAM07NORTH", **put)
