@@ -6,8 +6,8 @@ enough and two do no harm: a tick only says what time it is.
 
 import argparse
 import logging
+import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -87,8 +87,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Tick until SIGTERM or SIGINT, exit code 0; a log that is away is waited for."""
     configure_logs(arguments.debug)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # At once: it may wait for a broker, and nothing is lost.
-        signal.signal(number, lambda *_: sys.exit(0))
+        # At once: it may wait for a broker, and nothing is lost. No exception: it might come up in
+        # a callback of librdkafka, which makes another one of it.
+        signal.signal(number, lambda *_: os._exit(0))
     log = open_log(settings, waits=True)
     end = threading.Event()
     keeper = threading.Thread(target=_keep, args=(log, retention(settings), end), daemon=True)

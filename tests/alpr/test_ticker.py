@@ -1,5 +1,10 @@
 """A tick a second for every partition, whatever the machine does between."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,3 +123,42 @@ def test_retention_drops_what_is_older_than_its_topic_keeps(settings: Settings, 
 
 def test_topics_kept_for_ever_are_never_trimmed(settings: Settings):
     assert "alpr.audit" not in retention(settings)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("away", [False, True], ids=["ticking", "waiting for Kafka"])
+def test_a_signal_ends_it_at_once_and_without_a_word(settings: Settings, number: int, away: bool):
+    given = {"ALPR_HOME": str(settings.home)}
+    if away:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            nobody = free.getsockname()[1]
+        given |= {
+            "ALPR_LOG_URL": f"kafka://127.0.0.1:{nobody}",
+            "ALPR_REGISTRY_URL": f"http://127.0.0.1:{nobody}",
+        }
+    told = settings.home / "told.txt"
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("ALPR_")}
+    with told.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "alpr", "ticker"], env=clean | given, stderr=out
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while not (b"waiting: the log" in told.read_bytes() if away else ticked(settings)):
+            assert time.monotonic() < deadline, told.read_text()
+            assert process.poll() is None, told.read_text()
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(10) == 0, told.read_text()
+    finally:
+        process.kill()
+        process.wait()
+    assert [line for line in told.read_text().splitlines() if "waiting: the log" not in line] == []
+
+
+def ticked(settings: Settings) -> bool:
+    log = open_log(settings)
+    try:
+        return log.end(RAW.name, 0) > 0
+    finally:
+        log.close()
