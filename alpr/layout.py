@@ -49,9 +49,7 @@ class Stores:
         Finishes a change of layout that was cut short. Raises AlprError where the state is in
         stores of other partitions.
         """
-        if self._next.exists():
-            with self._lock(self._all):
-                self._finish()
+        self._settle()
         own = self._named(self._settings.own_partitions)
         for store in self._present():
             if store == own:
@@ -59,8 +57,9 @@ class Stores:
             if both := set(store.partitions) & set(own.partitions):
                 raise AlprError(
                     f"the state of partition {min(both)} is in {store.folder}, a store of other "
-                    "partitions than ALPR_PARTITIONS names; run as many processes as there are "
-                    "stores, or move the state by `alpr layout`"
+                    f"partitions than {listed(own.partitions)}; `alpr up` runs a dedup for each "
+                    f"store, `ALPR_PARTITIONS={listed(store.partitions)} alpr flow dedup` that "
+                    "of this one, and the state is moved by `alpr layout`"
                 )
         from dataflows.layout import make_store
 
@@ -73,6 +72,26 @@ class Stores:
             except RuntimeError as error:  # Bytewax's own
                 raise AlprError(f"{own.folder} cannot be made: {error}; mend it") from error
             return fresh.rename(own.folder)
+
+    def open_each(self) -> list[Store]:
+        """The stores that hold the settings' partitions together, one for each process.
+
+        Finishes and makes as ``open`` does. Raises AlprError where one holds others as well, or
+        not all are in a store: the rest may be another machine's.
+        """
+        self._settle()
+        own = set(self._settings.own_partitions)
+        found = [store for store in self._present() if own & set(store.partitions)]
+        if not found:
+            return [Store(self.open(), tuple(sorted(own)))]
+        if (held := {p for store in found for p in store.partitions}) != own:
+            raise AlprError(
+                f"the recovery stores in {self._base.parent} hold the state of partitions "
+                f"{' and '.join(listed(store.partitions) for store in found)}, and those to work "
+                f"on are {listed(sorted(own))}: set ALPR_PARTITIONS={listed(sorted(held))}, or "
+                "move the state by `alpr layout` (`alpr layout all`: one dedup for all)"
+            )
+        return found
 
     def hold(self) -> IO[bytes]:
         """Claim the settings' partitions until the file is closed or this process is gone.
@@ -121,6 +140,12 @@ class Stores:
             _sync(self._base.parent, deep=False)
             self._finish()
             return after
+
+    def _settle(self) -> None:
+        """Finish a change of layout that was cut short."""
+        if self._next.exists():
+            with self._lock(self._all):
+                self._finish()
 
     def _named(self, partitions: Sequence[int]) -> Store:
         """The store of some partitions."""

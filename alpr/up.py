@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from alpr.commands.edge import cameras_of
 from alpr.errors import AlprError, Busy
-from alpr.layout import SNAPSHOT_S, Stores
+from alpr.layout import SNAPSHOT_S, Store, Stores, listed
 from alpr.logs import Printer, Say
 from alpr.settings import EMBEDDED, Settings
 from alpr.supervise import OWN_NAME, Patience, Program, Supervisor
@@ -41,7 +41,8 @@ BATCH = 1000
 QUIET_S = 3.0  # see Up.drained
 FAILED = "failed: "  # how the edge begins the reason of a SourceEnded that is no end
 _EVERYWHERE = ("0.0.0.0", "::")  # where to listen, and nowhere to go
-_SERVING = ("project", "index", "dedup", "metrics")  # on ALPR_METRICS_PORT and those after it
+# On ALPR_METRICS_PORT and those after it, dedups beyond the first on those after these.
+_SERVING = ("project", "index", "dedup", "metrics")
 DATABASE_LOOK_S = 1.0  # how often the embedded database is looked at
 
 
@@ -67,6 +68,7 @@ class Up:
         self._lock: IO[str] | None = None
         self._database: Database | None = None
         self._supervisor: Supervisor | None = None
+        self._dedups: Sequence[str] = ()
         self._drain: _Drain | None = None
         self._leaving = threading.Event()
         self._guard: threading.Thread | None = None
@@ -95,10 +97,11 @@ class Up:
             log = open_log(settings)
             codec = open_codec(settings)
             self._drain = _Drain(log, codec, settings.own_partitions)
-            store = Stores(settings, log.uuid).open()
+            dedups = _named(Stores(settings, log.uuid).open_each())
+            self._dedups = tuple(dedups)
             self._database = open_database(settings)
             self._supervisor = Supervisor(
-                self._programs(store),
+                self._programs(dedups),
                 self._say,
                 settings.home / "up.json",
                 patience=self._patience,
@@ -112,6 +115,7 @@ class Up:
         except BaseException:
             self.stop()
             raise
+        self._tell_left_out()
         self._say(OWN_NAME, "INFO", f"the API is at {self.address}, the data in {settings.home}")
 
     def queries(self) -> "SightingQueries":
@@ -141,8 +145,10 @@ class Up:
             return False
         if self._edge is not None and self._settings.on_kafka and not self._forwarded():
             return False
-        state, age = self.supervisor.state("dedup")
-        if state != "running" or not self._drain.through(quiet=age > 2 * QUIET_S):
+        states = [self.supervisor.state(name) for name in self._dedups]
+        if any(state != "running" for state, _ in states):
+            return False
+        if not self._drain.through(quiet=min(age for _, age in states) > 2 * QUIET_S):
             return False
         assert self._database is not None
         return self._drain.shown(self._database.url, self._settings.search_url)
@@ -181,23 +187,45 @@ class Up:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _programs(self, store: Path) -> list[Program]:
+    def _tell_left_out(self) -> None:
+        """Say which partitions do not reach the views by this machine's flows."""
+        settings = self._settings
+        if rest := sorted(set(range(settings.log_partitions)) - set(settings.own_partitions)):
+            flows = "project, index" if settings.search_url else "project"
+            self._say(
+                *(OWN_NAME, "WARNING"),
+                f"ALPR_PARTITIONS={listed(settings.own_partitions)}: dedup, {flows} and metrics "
+                f"here leave partitions {listed(rest)} to other processes; without "
+                "ALPR_PARTITIONS they read all",
+            )
+
+    def _programs(self, dedups: Mapping[str, Store]) -> list[Program]:
         """In the order of their start: who reads before who writes."""
         python = sys.executable
         environ = dict(os.environ) | self._settings.environ()
         bytewax = (python, "-m", "bytewax.run")
 
-        def flow(name: str, *flags: str) -> Program:
-            port = self._settings.metrics_port
-            own = str(port + _SERVING.index(name) if port else 0)
-            command = (*bytewax, f"dataflows.{name}", *flags)
-            return Program(name, command, environ | {"ALPR_METRICS_PORT": own})
+        def flow(name: str) -> Program:
+            command = (*bytewax, f"dataflows.{name}")
+            return Program(name, command, environ | port(_SERVING.index(name)))
+
+        def dedup(number: int, name: str, store: Store) -> Program:
+            command = (*bytewax, "dataflows.dedup", "-r", str(store.folder))
+            command += ("-s", str(SNAPSHOT_S), "-b", "0")
+            own = port(len(_SERVING) - 1 + number if number else _SERVING.index("dedup"))
+            return Program(
+                name, command, environ | own | {"ALPR_PARTITIONS": listed(store.partitions)}
+            )
+
+        def port(number: int) -> dict[str, str]:
+            first = self._settings.metrics_port
+            return {"ALPR_METRICS_PORT": str(first + number if first else 0)}
 
         programs = [
             Program("api", (python, "-m", "alpr", "api"), environ),
             flow("project"),
             flow("metrics"),
-            flow("dedup", "-r", str(store), "-s", str(SNAPSHOT_S), "-b", "0"),
+            *(dedup(n, name, store) for n, (name, store) in enumerate(dedups.items())),
             Program("ticker", (python, "-m", "alpr", "ticker"), environ),
         ]
         if self._settings.search_url:
@@ -370,6 +398,13 @@ class Signals:
             self.supervisor.kill()
         elif not self.came:
             self.came, self._at = True, time.monotonic()
+
+
+def _named(stores: Sequence[Store]) -> dict[str, Store]:
+    """What each store's dedup is called here."""
+    if len(stores) == 1:
+        return {"dedup": stores[0]}
+    return {f"dedup-{listed(store.partitions)}": store for store in stores}
 
 
 def locked(path: Path) -> IO[str]:

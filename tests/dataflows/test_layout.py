@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from alpr.errors import AlprError, Busy, ConfigError
-from alpr.layout import Stores, listed
+from alpr.layout import Store, Stores, listed
 from alpr.settings import load
 from dataflows.dedup import Dedup
 from dataflows.layout import Kept, StoreError, read_store, write_store
@@ -26,6 +26,7 @@ from tests.dataflows.logs import raw_records
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
+HALVES = {"0-1": (0, 1), "2-3": (2, 3)}
 KEPT = {
     0: Kept(("log", 5), {"version": 1, "cameras": {"gate": (1, None)}}),
     1: Kept(("log", 7)),  # read, and nothing came of it
@@ -367,6 +368,21 @@ def test_a_process_gets_the_store_of_its_partitions_or_is_told_where_their_state
         stores.open()
     # Another log's processes are no concern of this one's.
     assert Stores(settings, "other").open().name == "dedup-other"
+
+
+def test_alpr_up_gets_every_store_or_is_told_what_does_not_fit(settings, stores, one):
+    assert stores.open_each() == [Store(one, (0, 1, 2, 3))]
+    stores.change([(0, 1), (2, 3)])
+    halves = [Store(one.with_name(f"dedup-log-{name}"), own) for name, own in HALVES.items()]
+    assert stores.open_each() == halves
+    assert Stores(settings.changed(partitions="2-3"), "log").open_each() == halves[1:]
+    with pytest.raises(AlprError, match=r"partitions 0-1 and 2-3, .* on are 1-3: set .*=0-3, or"):
+        Stores(settings.changed(partitions="1-3"), "log").open_each()
+    shutil.rmtree(halves[1].folder)  # as where another machine works on those
+    with pytest.raises(AlprError, match=r"set ALPR_PARTITIONS=0-1, or .* `alpr layout`"):
+        stores.open_each()
+    (fresh,) = Stores(settings, "other").open_each()
+    assert fresh == Store(one.with_name("dedup-other"), (0, 1, 2, 3))
 
 
 def test_no_state_is_left_behind_or_given_to_two(stores, one):
