@@ -111,12 +111,14 @@ class Stores:
     def change(self, layout: Sequence[Sequence[int]]) -> list[Store]:
         """Carry the state over to one store for each process of ``layout``; an empty one asks.
 
-        No process may work on the log meanwhile (Busy). A crash at any moment leaves the stores
+        No process may work on the log while state is moved (Busy). A crash at any moment leaves the stores
         as they were or the change to be finished by ``open`` or by calling this again. Raises
         ConfigError where a partition's state would be left behind.
         """
         from dataflows.layout import StoreError, write_store
 
+        if not layout and not self._next.exists():
+            return self._present()
         after = [self._named(partitions) for partitions in layout]
         with self._lock(self._all):
             self._finish()

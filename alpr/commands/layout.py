@@ -1,7 +1,7 @@
 """``alpr layout``: from one dedup process to many and back, with their state."""
 
 import argparse
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 from alpr.layout import Stores, listed
 from alpr.settings import Settings
@@ -22,7 +22,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Move the state to one store a process, print each one's partitions and store; exit code 0."""
     layout = [settings.changed(partitions=text).own_partitions for text in arguments.partitions]
     settings.home.mkdir(parents=True, exist_ok=True)
-    with locked(settings.home / "up.lock"), closing(open_log(settings)) as log:
+    held = locked(settings.home / "up.lock") if layout else nullcontext()  # to print needs none
+    with held, closing(open_log(settings)) as log:
         for store in Stores(settings, log.uuid).change(layout):
             print(f"ALPR_PARTITIONS={listed(store.partitions)}  -r {store.folder}")
     return 0

@@ -286,6 +286,9 @@ def test_a_change_is_refused_while_a_flow_runs_and_not_after_it_was_killed(
         dedups.start("2-3")
         lock = _until(lambda: _held(settings, 2))
         assert lock, (tmp_path / "dedup.txt").read_text()
+        shown = alpr(environ, "layout")
+        assert shown.returncode == 0, shown.stderr
+        assert shown.stdout.startswith("ALPR_PARTITIONS=2-3  -r ")
         refused = alpr(environ, "layout", "all")
         assert refused.returncode == 1
         assert "partition 2 of the log is being worked on by another dedup" in refused.stderr
