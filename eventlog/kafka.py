@@ -149,6 +149,14 @@ class KafkaLog:
                 reader = self._readers[topic]
         return reader.read(partition, offset, limit)
 
+    def reached(self, topic: str, partition: int, offset: int) -> int:
+        """How far a reader at ``offset``, whose last read was empty, is in fact.
+
+        Compaction leaves gaps, and each transaction its mark.
+        """
+        reader = self._readers.get(topic)
+        return offset if reader is None else reader.reached(partition, offset)
+
     def wait(self, topic: str, positions: Mapping[int, int], timeout: float) -> bool:
         """True as soon as a partition's end lies beyond its position; False after ``timeout`` s."""
         for partition in positions:

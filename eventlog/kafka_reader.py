@@ -32,6 +32,7 @@ _CONSUMER = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",
+    "enable.partition.eof": True,
     "isolation.level": "read_committed",
     "queued.max.messages.kbytes": 16_384,
     "queued.min.messages": 2_000,
@@ -50,6 +51,7 @@ class _Place:
     __slots__ = (
         "assigned",
         "at",
+        "end",
         "entries",
         "lost",
         "next",
@@ -63,6 +65,7 @@ class _Place:
         self.topic_partition = TopicPartition(topic, partition, offset)
         self.at = offset  # the next to be given; ``entries`` begins here or after a gap
         self.next = offset  # the next to be fetched, at least
+        self.end = offset  # where fetching last found nothing more
         self.entries: list[Entry] = []
         self.size = 0
         self.assigned = False
@@ -125,6 +128,14 @@ class TopicReader:
                 self._consumer.resume([place.topic_partition])
                 place.paused = False
             return taken
+
+    def reached(self, partition: int, offset: int) -> int:
+        """The end, if nothing is left between it and ``offset``; else ``offset``."""
+        with self._lock:
+            place = self._places.get(partition)
+            if place is None or place.at != offset or place.entries:
+                return offset
+            return max(offset, place.end)
 
     def close(self) -> None:
         """Leave the cluster."""
@@ -233,7 +244,10 @@ class TopicReader:
         error, partition = message.error(), message.partition()
         assert error is not None
         place = self._places.get(partition) if partition is not None else None
-        if error.code() == KafkaError._AUTO_OFFSET_RESET and place is not None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            if place is not None:
+                place.end = message.offset() or 0
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET and place is not None:
             place.lost = True
             place.retry = 0.0
         elif error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):

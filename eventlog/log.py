@@ -123,6 +123,12 @@ class Log(Protocol):
         """
         ...
 
+    def reached(self, topic: str, partition: int, offset: int) -> int:
+        """How far a reader at ``offset``, whose last read was empty, is in fact: what lies between
+        is no record of anybody's and never will be. ``offset`` where that is not known yet.
+        """
+        ...
+
     def wait(self, topic: str, positions: Mapping[int, int], timeout: float) -> bool:
         """True as soon as a partition's end lies beyond its position; False after ``timeout`` s."""
         ...

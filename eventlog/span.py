@@ -31,9 +31,11 @@ def stretch(  # noqa: PLR0917 (a place is four of them)
     while offset < end:
         if batch := log.read(topic, partition, offset, limit):
             return [entry for entry in batch if entry.offset < end]
+        if log.reached(topic, partition, offset) >= end:
+            break
         if waited >= patience_s:
             log.end(topic, partition)
-            break  # what is left below the end was compacted, or are a transaction's marks
+            break
         sleep(PAUSE_S)
         waited += PAUSE_S
     return []

@@ -168,6 +168,10 @@ class SqliteLog:
             path = self._topic(topic).path
             raise LogCorrupt(f"{path} is damaged (headers): restore it from a copy") from error
 
+    def reached(self, topic: str, partition: int, offset: int) -> int:
+        """How far a reader at ``offset``, whose last read was empty, is in fact: where it is."""
+        return offset
+
     def wait(self, topic: str, positions: Mapping[int, int], timeout: float) -> bool:
         """True as soon as a partition's end lies beyond its position; False after ``timeout`` s."""
         for partition in positions:

@@ -51,6 +51,9 @@ class MemoryLog:
             raise OffsetGone(topic, partition, offset, lowest)
         return self.entries.get(topic, [])[offset : offset + min(limit, self._most)]
 
+    def reached(self, topic: str, partition: int, offset: int) -> int:
+        return offset
+
     def wait(self, topic: str, positions: Mapping[int, int], timeout: float) -> bool:
         return any(self.end(topic, p) > offset for p, offset in positions.items())
 

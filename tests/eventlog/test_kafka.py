@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka import Producer
 
 from eventlog import kafka_reader
+from eventlog.exactly_once import ExactlyOnce
 from eventlog.kafka import KafkaLog
 from eventlog.kafka_cluster import Cluster, create_topics
 from eventlog.kafka_topics import DEAD_BYTES, RAW_BYTES
@@ -27,6 +28,7 @@ from eventlog.log import (
     OffsetGone,
     RecordTooLarge,
 )
+from eventlog.span import PATIENCE_S, span
 from schemas.topics import DAY_US, DETECTED, DLQ, RAW
 from tests.eventlog.contract import (
     COMPACTED,
@@ -207,6 +209,22 @@ def test_a_place_gone_back_to_gives_the_same_again(log: KafkaLog) -> None:
     for at in (0, 50, 99, 3, 0, 60, 61):
         entries = read_all(log, RAW_TOPIC, 0, offsets[at])
         assert texts(entries) == [str(n) for n in range(at, 100)]
+
+
+def test_the_mark_that_a_transaction_leaves_at_the_end_is_not_waited_for(
+    log: KafkaLog, address: KafkaAddress
+) -> None:
+    once = ExactlyOnce(address, "writer")
+    for times in (1, 2):
+        records = [(RAW_TOPIC, 0, Append(b"gate", b"read"))] * 3
+        once.commit(records, {(RAW_TOPIC, 0): 3 * times})
+        until(lambda: log.end(RAW_TOPIC, 0) == 4 * times)  # noqa: B023
+        end = 4 * times
+        for start, there in ((end - 4, 3), (end - 2, 1), (end - 1, 0)):
+            began = time.monotonic()
+            assert len(list(span(log, RAW_TOPIC, 0, start, end))) == there
+            assert time.monotonic() - began < PATIENCE_S
+    once.close()
 
 
 def test_a_partition_that_nobody_reads_on_holds_back_no_other(
