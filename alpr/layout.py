@@ -111,9 +111,9 @@ class Stores:
     def change(self, layout: Sequence[Sequence[int]]) -> list[Store]:
         """Carry the state over to one store for each process of ``layout``; an empty one asks.
 
-        No process may work on the log while state is moved (Busy). A crash at any moment leaves the stores
-        as they were or the change to be finished by ``open`` or by calling this again. Raises
-        ConfigError where a partition's state would be left behind.
+        No process may work on the log while state is moved (Busy). A crash at any moment leaves
+        the stores as they were or the change to be finished by ``open`` or by calling this again.
+        Raises ConfigError where a partition's state would be left behind.
         """
         from dataflows.layout import StoreError, write_store
 
