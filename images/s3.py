@@ -37,7 +37,7 @@ _REFUSED = {
     "SignatureDoesNotMatch": "refuses the secret: correct SECRET in ALPR_IMAGES_URL",
     "AccessDenied": "does not let the key do this: give it s3:PutObject, s3:PutObjectTagging, "
     "s3:GetObject, s3:DeleteObject and s3:ListBucket",
-    "NoSuchBucket": "is no bucket: make it, see docs/pictures.md",
+    "NoSuchBucket": "is no bucket: make it with `alpr topics create`",
     "RequestTimeTooSkewed": "says that the clock of this machine is wrong: set it",
     "XMinioStorageFull": "has no room left: make some there, or shorten the retention",
 }
