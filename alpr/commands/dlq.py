@@ -273,7 +273,13 @@ def _mended(arguments: argparse.Namespace, codec: Codec, found: Found) -> bytes 
         told = json.loads(path.read_bytes())
     except ValueError as error:
         raise ConfigError(f"{path} is no JSON: {error}") from error
-    record = told["record"] if isinstance(told, dict) and "buried_at" in told else told
+    shown = isinstance(told, dict) and "buried_at" in told
+    if shown and (told.get("failed_field") or told.get("left_over")):
+        raise ConfigError(
+            f"{path} shows {told['place']} only as far as it can be read: mend its bytes, "
+            f"`alpr dlq show {told['place']} --raw`, and send them with --value"
+        )
+    record = told["record"] if shown else told
     topic = found.letters[0].place.topic
     try:
         return reencoded(codec, topic, record)

@@ -112,6 +112,13 @@ def test_a_record_spoilt_by_one_byte_is_listed_shown_and_redriven_after_repair(
     assert dlq("redrive", "alpr.reads.raw/1/0") == 1
     assert "not sent, cannot be read" in capfd.readouterr().err
 
+    assert dlq("show", "alpr.reads.raw/1/0", "--json") == 0
+    (tmp_path / "shown.json").write_text(capfd.readouterr().out)
+    assert dlq("redrive", "alpr.reads.raw/1/0", "--json", str(tmp_path / "shown.json")) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "only as far as it can be read: mend its bytes" in line
+    assert "`alpr dlq show alpr.reads.raw/1/0 --raw`, and send them with --value" in line
+
     mended = tmp_path / "mended"
     mended.write_bytes(good)
     assert dlq("redrive", "alpr.reads.raw/1/0", "--value", str(mended)) == 0
