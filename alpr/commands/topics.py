@@ -21,14 +21,15 @@ GROUPS = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """What to do."""
-    parser.description = (
-        "create: make the topics, register the schemas, make the pictures' bucket; a deployment "
-        "runs it, as often as it likes. list: partitions, records and retention of every topic, "
-        "and each reader's lag."
+    """Two commands in one."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="create|list")
+    text = "make the topics, register the schemas, make the pictures' bucket"
+    create = commands.add_parser(
+        "create", help=text, description=f"{text}; a deployment runs it, as often as it likes"
     )
-    parser.add_argument("action", choices=("create", "list"))
-    parser.add_argument(
+    text = "partitions, records and retention of every topic, and each reader's lag"
+    commands.add_parser("list", help=text, description=text)
+    create.add_argument(
         "--replication", type=int, default=1, metavar="N",
         help="copies of each partition of a new topic (1); 3 where there are three brokers",
     )  # fmt: skip
