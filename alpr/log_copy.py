@@ -282,9 +282,14 @@ class LogCopy:
 
 def forwarded(source: Log, target_uuid: str) -> bool:
     """Whether all the reads of an edge's log have been copied into a log."""
+    return backlog(source, target_uuid) == 0
+
+
+def backlog(source: Log, target_uuid: str) -> int:
+    """How many reads of an edge's log have not been copied into a log yet."""
     at = source.marks(f"{GROUP}-{target_uuid}", RAW.name)
-    return all(
-        source.end(RAW.name, p) <= at.get(p, source.lowest(RAW.name, p))
+    return sum(
+        max(0, source.end(RAW.name, p) - at.get(p, source.lowest(RAW.name, p)))
         for p in range(source.partitions(RAW.name))
     )
 

@@ -2,11 +2,14 @@
 
 import argparse
 from collections.abc import Iterator
+from contextlib import closing
 
 from alpr.errors import ConfigError
+from alpr.log_copy import GROUP as COPY
+from alpr.log_copy import backlog
 from alpr.settings import Settings
 from alpr.ticker import retention
-from alpr.wiring import open_bucket, open_codec, open_log, open_registry
+from alpr.wiring import open_bucket, open_codec, open_edge_log, open_log, open_registry
 from eventlog.log import Log
 from schemas.publish import register
 from schemas.topics import DAY_US, DETECTED, DLQ, RAW, REJECTED, TOPICS
@@ -94,3 +97,8 @@ def _listed(log: Log, settings: Settings) -> Iterator[str]:
             yield f"{group:<30}{name:<22}{lag:>12,}  {len(marks)} of {log.partitions(name)}"
         else:
             yield f"{group:<30}{name:<22}{'-':>12}  not seen yet"
+    edge = settings.edge_log_folder
+    if settings.on_kafka and (edge / "log.db").exists():
+        with closing(open_edge_log(settings)) as source:
+            lag = backlog(source, log.uuid)
+        yield f"{COPY:<30}{RAW.name:<22}{lag:>12,}  of {edge}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from alpr.cli import main
 from alpr.commands.topics import GROUPS, _listed
 from alpr.settings import Settings, load
 from dataflows import index, metrics, project
@@ -29,6 +30,28 @@ def lags(log: SqliteLog, settings: Settings) -> dict[tuple[str, str], str]:
     lines = list(_listed(log, settings))
     rows = [line.split() for line in lines[lines.index("") + 2 :]]
     return {(row[0], row[1]): row[2] for row in rows}
+
+
+def test_what_the_forwarder_has_not_copied_yet_is_shown_by_the_edges_folder(
+    log: SqliteLog, tmp_path: Path
+):
+    given = {"ALPR_LOG_URL": "kafka://localhost", "ALPR_REGISTRY_URL": "http://localhost"}
+    ours = {"ALPR_HOME": str(tmp_path), "ALPR_LOG_PARTITIONS": "2"}
+    settings = load(given | ours, None)
+    assert not any("alpr-log-copy" in line for line in _listed(log, settings))
+    with closing(SqliteLog(settings.edge_log_folder, 2)) as edge:
+        edge.append(RAW.name, 0, [Append(b"k", b"v")] * 5)
+        edge.append(RAW.name, 1, [Append(b"k", b"v")] * 2)
+        edge.mark(f"alpr-log-copy-{log.uuid}", RAW.name, {0: 4})
+    (*_, line) = _listed(log, settings)
+    assert line.split() == ["alpr-log-copy", RAW.name, "3", "of", str(settings.edge_log_folder)]
+
+
+@pytest.mark.parametrize(("action", "has"), [("create", True), ("list", False)])
+def test_the_help_of_each_action_is_about_it_alone(action: str, has: bool, capsys):
+    with pytest.raises(SystemExit):
+        main(["topics", action, "--help"])
+    assert ("--replication" in capsys.readouterr().out) == has
 
 
 def test_the_groups_are_those_that_the_flows_mark():
