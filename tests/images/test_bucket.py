@@ -130,7 +130,7 @@ def test_what_refuses_us_is_told_with_its_cure(bucket: Bucket):
     for wrong, told in (
         (replace(address, secret="wrong"), "refuses the secret: correct SECRET"),
         (replace(address, key="nobody"), "does not know the key: correct KEY"),
-        (replace(address, bucket="alpr-test-none"), "no bucket: make it"),
+        (replace(address, bucket="alpr-test-none"), "no bucket: make it with `alpr topics create`"),
         (replace(address, endpoint=f"127.0.0.1:{free_port()}"), "cannot be reached: .*refused"),
         (replace(address, secure=True), "speaks no TLS there; use s3\\+http://"),
     ):
