@@ -55,10 +55,14 @@ def part_name(partition: int) -> str:
 class _Marks:
     """Tells the log now and then how far a group of readers is. Nobody resumes from it."""
 
-    def __init__(self, log: Log, topic: str, group: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, log: Log, topic: str, group: str, readers: int, clock: Callable[[], float]
+    ) -> None:
         self._log = log
         self._topic = topic
         self._group = group
+        self._readers = readers
+        self._noted: set[int] = set()
         self._clock = clock
         self._news: dict[int, int] = {}
         self._told: dict[int, int] = {}
@@ -68,6 +72,10 @@ class _Marks:
         """Note a position; tell all that are new every ``MARK_S``."""
         if self._told.get(partition) != offset:
             self._news[partition] = offset
+        self._noted.add(partition)
+        if len(self._noted) < self._readers:
+            return  # the others' positions are of the epoch before, 10 s ago where it is Bytewax's
+        self._noted.clear()
         now = self._clock()
         if now < self._next or not self._news:
             return
@@ -161,7 +169,9 @@ class LogSource(FixedPartitionedSource["tuple[str, Batch]", "tuple[str, int]"]):
         self._topic = topic
         self._partitions = {part_name(partition): partition for partition in partitions}
         self._starts = starts or {}
-        self._marks = _Marks(log, topic, group, time.monotonic) if group else None
+        self._marks = (
+            _Marks(log, topic, group, len(self._partitions), time.monotonic) if group else None
+        )
         self._idle = idle
 
     def list_parts(self) -> list[str]:
