@@ -6,7 +6,7 @@ does not grow with history and a run that was cut off goes on where it was.
 
 import pickle
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -104,6 +104,8 @@ class History:
         self._plates = plates
         self._span = span
         self._path = path
+        self._near: dict[tuple[str, int], Mapping[int, int]] = {}
+        self._begins: dict[int, int] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         self.db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
         try:
@@ -117,10 +119,19 @@ class History:
             ) from None
 
     def replay(
-        self, partitions: tuple[int, ...], told: Callable[[int, int], None] = lambda *_: None
+        self,
+        partitions: tuple[int, ...],
+        told: Callable[[int, int], None] = lambda *_: None,
+        looked: Callable[[int], None] = lambda _: None,
     ) -> list[Covered]:
-        """Fold what is not folded yet; ``told`` gets the records passed and those there are."""
-        covered = [self._cover(partition) for partition in partitions]
+        """Fold what is not folded yet; ``told`` gets the records passed and those there are.
+
+        Before, ``looked`` gets the number of partitions whose records were found.
+        """
+        covered: list[Covered] = []
+        for partition in partitions:
+            covered.append(self._cover(partition))
+            looked(len(covered))
         whole = sum(part.stop - part.first for part in covered)
         passed = 0
         for part in covered:
@@ -160,16 +171,17 @@ class History:
         stay = settings.window_s + settings.lateness_s
         warm_up = int(max(WARM_UP_S, 4 * stay) * SECOND_US)
         since = self._span.since
-        first = first_since(log, RAW.name, partition, since - warm_up)
-        end = log.end(RAW.name, partition)
-        lowest = next(span(log, RAW.name, partition, first, end), None)
-        if lowest is not None and 0 < first == log.lowest(RAW.name, partition):
-            # Retention has taken what was before: what was open then is not known.
-            since = max(since, lowest.appended_at + warm_up)
+        first = self._first_since(RAW.name, partition, since - warm_up)
+        if 0 < first == log.lowest(RAW.name, partition):
+            end = log.end(RAW.name, partition)
+            lowest = next(span(log, RAW.name, partition, first, end), None)
+            if lowest is not None:
+                # Retention has taken what was before: what was open then is not known.
+                since = max(since, lowest.appended_at + warm_up)
         # Long enough after for a sighting to end, so that its last word is compared.
         after = self._span.until + int(2 * stay * SECOND_US)
-        stop = first_since(log, RAW.name, partition, after)
-        said = first_since(log, DETECTED.name, partition, since - warm_up)
+        stop = self._first_since(RAW.name, partition, after)
+        said = self._first_since(DETECTED.name, partition, since - warm_up)
         said_stop = log.end(DETECTED.name, partition)
         stop = max(first, min(stop, self._reached(partition) + 1))
         self.db.execute(
@@ -177,6 +189,12 @@ class History:
             (partition, since, first, first, stop, said, said_stop),
         )
         return since, first, stop
+
+    def _first_since(self, topic: str, partition: int, at: int) -> int:
+        near = self._near.get((topic, at))
+        if near is None:  # in one question for all partitions
+            near = self._near[topic, at] = self._log.since(topic, at)
+        return first_since(self._log, topic, partition, at, near[partition])
 
     def _reached(self, partition: int) -> int:
         """The furthest record of raw that dedup is known to have folded; -1 if none."""
@@ -193,9 +211,11 @@ class History:
         """When the log began: what was said before was copied from another, whose reads stayed
         there and whose offsets mean nothing here.
         """
-        end = self._log.end(RAW.name, partition)
-        first = next(span(self._log, RAW.name, partition, 0, end), None)
-        return 0 if first is None else first.appended_at
+        if partition not in self._begins:
+            end = self._log.end(RAW.name, partition)
+            first = next(span(self._log, RAW.name, partition, 0, end), None)
+            self._begins[partition] = 0 if first is None else first.appended_at
+        return self._begins[partition]
 
     def _record(self, entry: Entry) -> tuple[str, Any]:
         if entry.value is None:

@@ -103,16 +103,18 @@ def serve_counts(port: int) -> None:
         ) from error
 
 
-def open_log(settings: Settings, *, waits: bool = False) -> "Log":
+def open_log(settings: Settings, *, waits: bool = False, leaps: bool = False) -> "Log":
     """The log; an embedded one is made if there is none. Raises eventlog.log.LogError.
 
-    With ``waits`` opening it and appending wait while Kafka is away, and say so once.
+    With ``waits`` opening it and appending wait while Kafka is away, and say so once. ``leaps``
+    is for who reads a little in many places.
     """
     if settings.on_kafka:
         from eventlog.kafka import KafkaLog
         from eventlog.kafka_url import KafkaAddress
 
-        return KafkaLog(KafkaAddress.parse(settings.log_url), settings.log_partitions, waits=waits)
+        address = KafkaAddress.parse(settings.log_url)
+        return KafkaLog(address, settings.log_partitions, waits=waits, leaps=leaps)
     from eventlog.sqlite import SqliteLog
 
     return SqliteLog(settings.log_folder, settings.log_partitions)

@@ -124,16 +124,20 @@ class Cluster:
         """Offsets that the next records get."""
         return self._offsets(topic, partitions, _api.OffsetSpec.latest(), patience_s)
 
+    def since(self, topic: str, partitions: Iterable[int], at_us: int) -> dict[int, int]:
+        """First offsets with log times of ``at_us`` or later; the ends where there are none."""
+        numbers = list(partitions)
+        # Kafka's times are whole milliseconds.
+        spec = _api.OffsetSpec.for_timestamp(max(0, -(-at_us // 1000)))
+        ends = self.ends(topic, numbers)
+        found = self._offsets(topic, numbers, spec)
+        return {p: ends[p] if found[p] < 0 else found[p] for p in numbers}  # -1: none
+
     def trim(self, topic: str, partitions: Iterable[int], before_us: int) -> int:
         """Drop records with log times below ``before_us``; how many offsets that were."""
         numbers = list(partitions)
-        # Kafka's times are whole milliseconds, and what lies at ``before`` stays.
-        spec = _api.OffsetSpec.for_timestamp(max(0, -(-before_us // 1000)))
         first = self.lowest(topic, numbers)
-        ends = self.ends(topic, numbers)
-        found = self._offsets(topic, numbers, spec)
-        # -1: no record is that young.
-        targets = {p: ends[p] if found[p] < 0 else found[p] for p in numbers}
+        targets = self.since(topic, numbers, before_us)
         chosen = [self._place(topic, p, at) for p, at in targets.items() if at > first[p]]
         if not chosen:
             return 0

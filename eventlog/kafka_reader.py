@@ -42,6 +42,7 @@ _CONSUMER = {
     "fetch.wait.max.ms": 100,
     "fetch.queue.backoff.ms": 10,
 }
+_LEAPS = {"fetch.wait.max.ms": 10}  # for who mostly takes up new places
 _log = logging.getLogger(__name__)
 
 
@@ -99,7 +100,7 @@ class TopicReader:
     records. While the broker is away reads give nothing, and then go on.
     """
 
-    def __init__(self, cluster: Cluster, topic: str, uuid: str) -> None:
+    def __init__(self, cluster: Cluster, topic: str, uuid: str, *, leaps: bool = False) -> None:
         self._cluster = cluster
         self._topic = topic
         self._uuid = uuid
@@ -108,7 +109,8 @@ class TopicReader:
         self._places: dict[int, _Place] = {}
         self._looked = 0.0
         self._failure: LogError | None = None
-        self._consumer = Consumer(config(cluster.address, cluster.trouble, _CONSUMER))
+        mine = _CONSUMER | _LEAPS if leaps else _CONSUMER
+        self._consumer = Consumer(config(cluster.address, cluster.trouble, mine))
 
     def read(self, partition: int, offset: int, limit: int) -> list[Entry]:
         """At most ``limit`` records from ``offset`` on; raises OffsetGone."""

@@ -144,6 +144,14 @@ class Log(Protocol):
         """Offset that the next record will have at least."""
         ...
 
+    def since(self, topic: str, at: int) -> Mapping[int, int]:
+        """By partition an offset before which no record has ``appended_at`` of ``at`` or later.
+
+        Where to look from for the first that has, in one question: it may lie much further on.
+        Where a copy's times are of a clock that is ahead, by so much too late.
+        """
+        ...
+
     def trim(self, topic: str, before: int) -> int:
         """Drop records with ``appended_at`` below ``before`` (microseconds); how many.
 

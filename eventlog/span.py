@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from eventlog.log import Entry, Log, OffsetGone
 
@@ -70,12 +71,18 @@ def span(
         offset = batch[-1].offset + 1
 
 
-def first_since(log: Log, topic: str, partition: int, at: int) -> int:
+def first_since(log: Log, topic: str, partition: int, at: int, low: int = 0) -> int:
     """Offset of the first record with ``appended_at`` of at least ``at``; the end if there is none.
 
-    By halves: where copies have brought older times in between, it may be one of several.
+    ``low`` is what the log said (``since``). Mostly it lies there; where it does not, it is found
+    by halves, and where copies have brought older times in between, it may be one of several.
     """
-    low, high = log.lowest(topic, partition), log.end(topic, partition)
+    low, high = max(low, log.lowest(topic, partition)), log.end(topic, partition)
+    first = low
+    for entry in islice(span(log, topic, partition, first, high), BATCH):
+        if entry.appended_at >= at:
+            return low
+        low = entry.offset + 1
     while low < high:
         middle = (low + high) // 2
         entry = next(span(log, topic, partition, middle, high), None)

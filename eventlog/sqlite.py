@@ -196,6 +196,10 @@ class SqliteLog:
         """Offset that the next record will have at least."""
         return self._bounds(topic, partition)[1]
 
+    def since(self, topic: str, at: int) -> dict[int, int]:
+        """Where the first record since a time may lie, by partition: anywhere."""
+        return {p: self.lowest(topic, p) for p in range(self.partitions(topic))}
+
     def trim(self, topic: str, before: int) -> int:
         """Drop records with ``appended_at`` below ``before`` (microseconds); how many.
 

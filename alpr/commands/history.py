@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     until = now_us if arguments.until is None else moment("--until", arguments.until, now_us)
     if since >= until:
         raise ConfigError(f"--since {arguments.since} is not before {arguments.until or 'now'}")
-    log, plates = open_log(settings), grammar()
+    log, plates = open_log(settings, leaps=True), grammar()
     plates.check(settings.dedup.country)
     version = rules_version(settings.dedup, plates)
     told = (arguments.since, arguments.until)
@@ -97,9 +97,11 @@ def _since_now(arguments: argparse.Namespace) -> bool:
 def _replayed(history: History, partitions: Sequence[int]) -> list[Covered]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("replaying", total=None)
+        task = bar.add_task("looking where to begin, by partition", total=len(partitions))
         return history.replay(
-            tuple(partitions), lambda at, total: bar.update(task, completed=at, total=total)
+            tuple(partitions),
+            lambda at, total: bar.update(task, description="replaying", completed=at, total=total),
+            lambda count: bar.update(task, completed=count),
         )
 
 

@@ -63,6 +63,9 @@ class MemoryLog:
     def end(self, topic: str, partition: int) -> int:
         return len(self.entries.get(topic, []))
 
+    def since(self, topic: str, at: int) -> dict[int, int]:
+        return {0: self.lowest(topic, 0)}
+
     def trim(self, topic: str, before: int) -> int:
         raise NotImplementedError
 

@@ -332,6 +332,21 @@ class LogContract(ABC):
         assert entries[1].offset < log.lowest(RAW_TOPIC, 0) <= entries[2].offset
         assert log.end(RAW_TOPIC, 0) == end
 
+    def test_no_record_of_a_time_or_later_lies_before_where_the_log_says(self, log: Log) -> None:
+        for batch in range(4):
+            log.append(RAW_TOPIC, 1, values(*"abc"))
+            log.append(RAW_TOPIC, 2, [Append(b"k", b"", appended_at=1_000_000 * batch)])
+            time.sleep(0.01)
+        for partition in (1, 2):
+            entries = read_all(log, RAW_TOPIC, partition)
+            for at in {entry.appended_at for entry in entries}:
+                first = next(entry.offset for entry in entries if entry.appended_at >= at)
+                said = log.since(RAW_TOPIC, at)
+                assert log.lowest(RAW_TOPIC, partition) <= said[partition] <= first
+        later = log.since(RAW_TOPIC, time.time_ns() // 1000 + 3_600_000_000)
+        assert later.keys() == set(range(log.partitions(RAW_TOPIC)))
+        assert all(offset <= log.end(RAW_TOPIC, p) for p, offset in later.items())
+
     def test_reading_what_was_dropped_says_where_the_log_begins(self, log: Log) -> None:
         offsets = self._append_apart(log, RAW_TOPIC, *values("a", "b"))
         log.trim(RAW_TOPIC, read_all(log, RAW_TOPIC, 0)[1].appended_at)

@@ -28,7 +28,7 @@ from eventlog.log import (
     OffsetGone,
     RecordTooLarge,
 )
-from eventlog.span import PATIENCE_S, span
+from eventlog.span import PATIENCE_S, first_since, span
 from schemas.topics import DAY_US, DETECTED, DLQ, RAW
 from tests.eventlog.contract import (
     COMPACTED,
@@ -65,6 +65,54 @@ def log(address: KafkaAddress) -> Iterator[KafkaLog]:
     log = KafkaLog(address, PARTITIONS)
     yield log
     log.close()
+
+
+def by_halves(log: KafkaLog, partition: int, at: int) -> int:
+    """The first record since a time, without asking Kafka for it."""
+    return first_since(log, RAW.name, partition, at)
+
+
+def test_the_first_record_since_a_time_is_found_in_a_few_reads(address: KafkaAddress):
+    log = KafkaLog(address, PARTITIONS, leaps=True)
+    began = time.time_ns() // 1000
+    for _ in range(12):
+        now = time.time_ns() // 1000
+        for partition in range(3):
+            log.append(RAW.name, partition, values(*"abc" * 30))
+        # As an edge's forwarder: a moment late.
+        log.append(RAW.name, 2, [Append(b"k", b"v", appended_at=now - 2_000)] * 3)
+        time.sleep(0.02)
+    reads: list[int] = []
+    read = log.read
+    log.read = lambda *place: (reads.append(place[1]), read(*place))[1]  # type: ignore[method-assign]
+    entries = {p: list(span(log, RAW.name, p, 0, log.end(RAW.name, p))) for p in (0, 1, 2)}
+    times = [began + milliseconds * 1000 for milliseconds in (-5, 30, 100, 200, 3_600_000)]
+    times += [entries[0][place].appended_at for place in (0, 100, 700, -1)]
+    for at in times:
+        near = log.since(RAW.name, at)
+        for partition, there in entries.items():
+            reads.clear()
+            found = first_since(log, RAW.name, partition, at, near[partition])
+            end = there[-1].offset + 1
+            assert found == next((e.offset for e in there if e.appended_at >= at), end)
+            assert len(reads) <= 5  # by halves some ten
+            if partition < 2:
+                assert found == by_halves(log, partition, at)
+    log.close()
+
+
+def test_in_a_copied_log_the_first_record_since_a_time_is_found_by_the_originals_times(
+    log: KafkaLog,
+):
+    began = time.time_ns() // 1000 - 100_000_000
+    times = [began + second * 10_000 for second in range(2_000)]
+    log.append(RAW.name, 1, [Append(b"k", b"v", appended_at=at) for at in times])
+    for second in (0, 7, 499, 500, 501, 1_234, 1_999):
+        for at, first in ((times[second], second), (times[second] + 1, second + 1)):
+            near = log.since(RAW.name, at)[1]
+            assert first_since(log, RAW.name, 1, at, near) == by_halves(log, 1, at) == first
+    after = times[-1] + 1
+    assert first_since(log, RAW.name, 1, after, log.since(RAW.name, after)[1]) == 2_000
 
 
 def foreign(address: KafkaAddress) -> Producer:
