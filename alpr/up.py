@@ -1,7 +1,6 @@
 """``alpr up``: the whole system on one machine, as supervised processes."""
 
 import argparse
-import contextlib
 import fcntl
 import os
 import signal
@@ -9,13 +8,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from alpr.commands.edge import cameras_of
+from alpr.drain import QUIET_S, Drain
 from alpr.errors import AlprError, Busy
 from alpr.layout import SNAPSHOT_S, Store, Stores, listed
 from alpr.logs import Printer, Say
@@ -29,17 +29,11 @@ from alpr.wiring import (
     open_log,
     open_queries,
 )
-from eventlog.log import Log, LogUnavailable
-from eventlog.span import stretch
-from schemas.codec import Codec, DecodeError
-from schemas.topics import DETECTED, RAW
+from eventlog.log import LogUnavailable
 
 if TYPE_CHECKING:
     from projections.queries import SightingQueries
 
-BATCH = 1000
-QUIET_S = 3.0  # see Up.drained
-FAILED = "failed: "  # how the edge begins the reason of a SourceEnded that is no end
 _EVERYWHERE = ("0.0.0.0", "::")  # where to listen, and nowhere to go
 # On ALPR_METRICS_PORT and those after it, dedups beyond the first on those after these.
 _SERVING = ("project", "index", "dedup", "metrics")
@@ -69,7 +63,7 @@ class Up:
         self._database: Database | None = None
         self._supervisor: Supervisor | None = None
         self._dedups: Sequence[str] = ()
-        self._drain: _Drain | None = None
+        self._drain: Drain | None = None
         self._leaving = threading.Event()
         self._guard: threading.Thread | None = None
 
@@ -96,7 +90,7 @@ class Up:
             _port_is_free(settings.api_host, settings.api_port)
             log = open_log(settings)
             codec = open_codec(settings)
-            self._drain = _Drain(log, codec, settings.own_partitions)
+            self._drain = Drain(log, codec, settings.own_partitions)
             dedups = _named(Stores(settings, log.uuid).open_each())
             self._dedups = tuple(dedups)
             self._database = open_database(settings)
@@ -268,83 +262,6 @@ class Up:
             return {"postgres": int(lines[0])}
         except (OSError, ValueError, IndexError):
             return {}
-
-
-class _Drain:
-    """How far the flows have come with what was in the log when its sources had ended."""
-
-    def __init__(self, log: Log, codec: Codec, partitions: Sequence[int]) -> None:
-        self._log = log
-        self._codec = codec
-        self._raw = {p: log.end(RAW.name, p) for p in partitions}
-        self._said = {p: log.end(DETECTED.name, p) for p in partitions}
-        self._ends: dict[int, int] = {}
-        self._caused: dict[int, int] = {}
-        self.failed: list[str] = []
-        self._changed = time.monotonic()
-
-    @property
-    def log_uuid(self) -> str:
-        """Identity of the log that the flows read."""
-        return self._log.uuid
-
-    def through(self, quiet: bool) -> bool:
-        """Whether dedup has gone past every SourceEnded; by silence only if ``quiet``."""
-        for partition, at in self._raw.items():
-            for entry_name, record, offset in self._new(RAW.name, self._raw, partition, at):
-                if entry_name == "SourceEnded":
-                    self._ends[partition] = offset
-                    if record["reason"].startswith(FAILED):
-                        self.failed.append(record["reason"].removeprefix(FAILED))
-        for partition, at in self._said.items():
-            for _, record, _ in self._new(DETECTED.name, self._said, partition, at):
-                self._changed = time.monotonic()
-                if record is not None:
-                    self._caused[partition] = max(
-                        record["revision"], self._caused.get(partition, -1)
-                    )
-        if all(self._caused.get(p, -1) >= end for p, end in self._ends.items()):
-            return True
-        return quiet and time.monotonic() - self._changed > QUIET_S
-
-    def shown(self, url: str, search_url: str) -> bool:
-        """Whether the view, and that in OpenSearch if there is one, has read all of dedup's."""
-        from projections.errors import ViewUnavailable
-        from projections.queries import SightingQueries
-        from projections.search_contents import search_positions
-
-        queries = SightingQueries(url, connections=1)
-        try:
-            at = {
-                row["partition"]: row["next_offset"]
-                for row in queries.positions()
-                if row["topic"] == DETECTED.name
-            }
-            indexed = search_positions(search_url) if search_url else at
-        except ViewUnavailable:
-            return False  # a flow has yet to make its tables, or its index
-        finally:
-            queries.close()
-        ends = {p: self._log.end(DETECTED.name, p) for p in self._said}
-        return all(min(at.get(p, 0), indexed.get(p, 0)) >= end for p, end in ends.items())
-
-    def close(self) -> None:
-        """Release the log."""
-        self._log.close()
-
-    def _new(
-        self, topic: str, positions: dict[int, int], partition: int, at: int
-    ) -> Iterator[tuple[str, Any, int]]:
-        """Name, record and offset of what is new in a partition; moves its position."""
-        end = self._log.end(topic, partition)
-        while entries := stretch(self._log, topic, partition, at, end, BATCH):
-            for entry in entries:
-                name, record = "", None
-                if entry.value is not None:
-                    with contextlib.suppress(DecodeError):  # a dead letter for the flows
-                        name, record = self._codec.decode(entry.value)
-                yield name, record, entry.offset
-            at = positions[partition] = entries[-1].offset + 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from alpr.drain import Drain
 from alpr.settings import load
-from alpr.up import Up, _Drain
+from alpr.up import Up
 from eventlog.log import Append
 from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
@@ -40,7 +41,7 @@ def test_all_is_shown_when_both_views_have_it(tmp_path: Path, postgres_url: str,
     values = [codec.encode(DETECTED.name, "PlateEvent", event) for event in events]
     log.append(DETECTED.name, 0, [Append(b"k", value) for value in values])
     with (
-        closing(_Drain(log, codec, [0])) as drain,
+        closing(Drain(log, codec, [0])) as drain,
         closing(SightingsView(postgres_url, log.uuid)) as view,
     ):
         assert not drain.shown(postgres_url, "")
