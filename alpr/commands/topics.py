@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from alpr.errors import ConfigError
+from alpr.layout import listed
 from alpr.log_copy import GROUP as COPY
 from alpr.log_copy import backlog
 from alpr.settings import Settings
@@ -94,7 +95,10 @@ def _listed(log: Log, settings: Settings) -> Iterator[str]:
         marks = log.marks(group, name)
         if marks:
             lag = sum(max(0, ends[name][p] - position) for p, position in marks.items())
-            yield f"{group:<30}{name:<22}{lag:>12,}  {len(marks)} of {log.partitions(name)}"
+            others = ends[name].keys() - marks.keys()
+            unread = [p for p in others if ends[name][p] > log.lowest(name, p)]
+            text = f", nobody has read {listed(unread)}" if unread else ""
+            yield f"{group:<30}{name:<22}{lag:>12,}  {len(marks)} of {log.partitions(name)}{text}"
         else:
             yield f"{group:<30}{name:<22}{'-':>12}  not seen yet"
     edge = settings.edge_log_folder

@@ -59,6 +59,15 @@ def test_the_groups_are_those_that_the_flows_mark():
     assert set(GROUPS[metrics.GROUP]) == set(metrics.TOPICS)
 
 
+def test_partitions_that_no_process_was_given_are_named(log: SqliteLog, settings: Settings):
+    log.mark("alpr-storage-consumer", DETECTED.name, {0: 0})
+    log.mark("alpr-dedup", RAW.name, {0: 1})
+    for partition in range(2):
+        log.append(RAW.name, partition, [Append(b"k", b"v")])
+    told = [line for line in _listed(log, settings) if "1 of 2" in line]
+    assert [line.endswith("1 of 2, nobody has read 1") for line in told] == [True, False]
+
+
 def test_the_lag_of_every_reader_is_shown_for_each_of_its_topics(
     log: SqliteLog, settings: Settings
 ):
