@@ -7,7 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from psycopg2.errors import InvalidSchemaName, QueryCanceled, UndefinedTable
+from psycopg2.errors import (
+    InvalidSchemaName,
+    QueryCanceled,
+    ReadOnlySqlTransaction,
+    UndefinedTable,
+)
 from psycopg2.extensions import connection as Connection
 
 from projections.errors import (
@@ -97,6 +102,8 @@ def speaking(url: str) -> Iterator[None]:
         raise QueryTimeout("the query took too long: narrow it by plate, camera or time") from error
     except (UndefinedTable, InvalidSchemaName) as error:
         raise missing(url) from error
+    except ReadOnlySqlTransaction as error:  # a standby, until it is promoted or we are led back
+        raise ViewUnavailable(f"{without_password(url)} takes no writes now: {error}") from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise ViewUnavailable(f"{without_password(url)} broke off: {error}") from error
     except psycopg2.Error as error:

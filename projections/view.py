@@ -197,17 +197,24 @@ class SightingsView:
         if self._connection is None or not alive(self._connection):
             self.close()
             self._connection = connect(self._url, self._schema)
-            with self._connection, self._connection.cursor() as cursor:
-                cursor.execute(
-                    f"CREATE TEMP TABLE incoming ON COMMIT DELETE ROWS AS "
-                    f"SELECT {_NAMES} FROM plate_events WITH NO DATA"
-                )
-                # A late revision may have TimescaleDB unpack more of an old day than it allows.
-                cursor.execute(
-                    "SELECT set_config(name, '0', false) FROM pg_settings "
-                    "WHERE name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'"
-                )
+            try:
+                self._prepare(self._connection)
+            except BaseException:
+                self.close()  # half prepared, it would fail for another reason the next time
+                raise
         return self._connection
+
+    def _prepare(self, connection: Connection) -> None:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(
+                f"CREATE TEMP TABLE incoming ON COMMIT DELETE ROWS AS "
+                f"SELECT {_NAMES} FROM plate_events WITH NO DATA"
+            )
+            # A late revision may have TimescaleDB unpack more of an old day than it allows.
+            cursor.execute(
+                "SELECT set_config(name, '0', false) FROM pg_settings "
+                "WHERE name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'"
+            )
 
     def _move(
         self, cursor: Cursor, partition: int, expected: int, next_offset: int, watermark: int | None

@@ -4,8 +4,10 @@ import threading
 from contextlib import closing
 
 import psycopg2
+import psycopg2.errors
 import pytest
 
+from projections.database import speaking
 from projections.errors import PositionConflict, ViewMismatch, ViewUnavailable
 from projections.queries import SightingQueries
 from projections.view import Refused, SightingsView
@@ -167,6 +169,42 @@ def test_a_connection_lost_halfway_writes_nothing_and_is_said(view, queries, url
         timer.join()
     assert view.positions() == {0: 1}
     assert view.apply(0, 1, [sighting(1)], 2) == []
+
+
+def test_a_database_that_takes_no_writes_is_waited_for(view, queries, url):
+    """As after a failover to a standby: sessions end, new ones can only read."""
+
+    def read_only(value: str) -> None:
+        with closing(psycopg2.connect(url)) as connection, connection:
+            cursor = connection.cursor()
+            cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
+            connection.commit()
+            cursor.execute("SELECT quote_ident(current_database())")
+            (name,) = cursor.fetchone() or ("",)
+            cursor.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
+        hang_up(url)
+
+    view.apply(0, 0, [sighting(1)], 1)
+    read_only("on")
+    try:
+        for _ in range(2):
+            with pytest.raises(ViewUnavailable, match="takes no writes now"):
+                view.apply(0, 1, [sighting(2)], 2)
+        with pytest.raises(ViewUnavailable, match="takes no writes now"):
+            SightingsView(url, LOG).positions()
+        assert len(queries.recent(10)) == 1
+    finally:
+        read_only("off")
+    assert view.apply(0, 1, [sighting(2)], 2) == []
+    assert len(queries.recent(10)) == 2
+
+
+@pytest.mark.parametrize(
+    "code", ["53100", "53200", "53300", "57P01", "57P02", "57P03", "57P04", "58030", "08006"]
+)
+def test_a_server_that_is_full_or_going_down_is_waited_for(code):
+    with pytest.raises(ViewUnavailable), speaking("postgresql://db/alpr"):
+        raise psycopg2.errors.lookup(code)("as the server says it")
 
 
 @pytest.mark.parametrize(
