@@ -1,5 +1,6 @@
 """The dead letters of a log: what there is, one by one, and sent again."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -147,11 +148,14 @@ class DeadLetters:
         notes = self._notes(partition)
         for entry in self._entries(partition):
             if (
-                NOTE in entry.headers
-                or (keys and entry.key not in keys)
+                (keys and entry.key not in keys)
                 or (wanted.since is not None and entry.appended_at < wanted.since)
                 or (wanted.until is not None and entry.appended_at >= wanted.until)
             ):
+                continue
+            if NOTE in entry.headers:
+                if _told(entry.headers[NOTE]) is None:
+                    yield None
                 continue
             dead = self._dead(entry, notes)
             if dead is None or _agrees(dead.letter, wanted):
@@ -167,21 +171,24 @@ class DeadLetters:
         noted = notes.get(entry.key or b"", _Noted())
         whole = None
         if CUT in entry.headers:
-            length, _, digest = entry.headers[CUT].decode().partition(" ")
-            whole = int(length), digest
+            cut = re.fullmatch(rb"([0-9]{1,18}) ([0-9a-f]{64})", entry.headers[CUT])
+            if cut is None:
+                return None
+            whole = int(cut[1]), cut[2].decode()
         where = Place(letter["topic"], letter["partition"], letter["offset"])
         return Dead(where, entry.appended_at, letter, whole, noted.sent, noted.started)
 
     def _notes(self, partition: int) -> dict[bytes, _Noted]:
         notes: dict[bytes, _Noted] = {}
         for entry in self._entries(partition):
-            if NOTE in entry.headers:
-                word, _, where = entry.headers[NOTE].decode().partition(" ")
+            told = _told(entry.headers[NOTE]) if NOTE in entry.headers else None
+            if told is not None:
+                word, where = told
                 noted = notes.setdefault(entry.key or b"", _Noted())
                 if word == "done":
-                    noted.sent, noted.started = place(where), None
+                    noted.sent, noted.started = where, None
                 else:
-                    noted.started = place(where)
+                    noted.started = where
         return notes
 
     def _entries(self, partition: int) -> Iterator[Entry]:
@@ -325,6 +332,15 @@ class Redrive:
         if letters:
             notes = [note(self._codec, dead.letter, word, where[dead.place]) for dead in letters]
             self._log.append(DLQ.name, letters[0].place.partition, notes)
+
+
+def _told(header: bytes) -> tuple[str, Place] | None:
+    """What a note says; None for one that `alpr dlq redrive` did not make."""
+    try:
+        word, _, where = header.decode().partition(" ")
+        return (word, place(where)) if word in ("started", "done") else None
+    except ValueError:
+        return None
 
 
 def _newest_first(dead: Dead) -> tuple[int, str, int, int]:

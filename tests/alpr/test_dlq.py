@@ -13,7 +13,7 @@ from alpr.cli import main
 from alpr.dlq import DeadLetters, DlqError, Redrive, Wanted
 from alpr.settings import Settings, load
 from alpr.wiring import open_codec, open_log
-from dataflows.dead_letters import Place, dead_letter
+from dataflows.dead_letters import CUT, NOTE, Place, dead_letter
 from dataflows.dedup import Dedup
 from eventlog.log import Append, Log, LogUnavailable
 from eventlog.span import BATCH
@@ -191,6 +191,32 @@ def test_what_is_no_dead_letter_is_counted_and_passed_over(site: Site, codec: Co
     site.log.append(DLQ.name, 1, [Append(b"k", b"junk"), Append(b"k", None)])
     assert dlq("list") == 0
     assert "2 records of alpr.dlq are no dead letters" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {NOTE: b"\xff"},
+        {NOTE: b""},
+        {NOTE: b"done nowhere"},
+        {NOTE: b"done alpr.reads.raw/-1/x"},
+        {NOTE: b"sent alpr.reads.raw/1/0"},
+        {CUT: b"\xff"},
+        {CUT: b"many bytes"},
+    ],
+)
+def test_a_header_that_nobody_here_wrote_is_counted_and_hides_nothing(
+    site: Site, log: Log, capfd: pytest.CaptureFixture[str], headers: dict[str, bytes]
+):
+    site.give(b"junk")
+    site.run()
+    (letter,) = log.read(DLQ.name, site.partition, 0, 10)
+    log.append(DLQ.name, site.partition, [Append(letter.key, letter.value, headers)])
+    assert dlq("list") == 0
+    told = capfd.readouterr()
+    assert "alpr.reads.raw/1/0" in told.out
+    assert "1 records of alpr.dlq are no dead letters" in told.err
+    assert dlq("show", "alpr.reads.raw/1/0") == 0
 
 
 def test_more_letters_than_one_reading_gives(site: Site, codec: Codec):
