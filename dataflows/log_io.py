@@ -123,7 +123,9 @@ class _Reader(StatefulSourcePartition["tuple[str, Batch]", "tuple[str, int]"]):
             if self._offset == 0:  # never read: begin with what is there
                 self._offset = gone.lowest
                 return []
-            raise OffsetGone(self._topic, self._partition, self._offset, gone.lowest) from gone
+            error = OffsetGone(self._topic, self._partition, self._offset, gone.lowest)
+            _log.error("%s", error)  # Bytewax shows a running source's error as a traceback alone
+            raise error from gone
         if not entries:
             self._idle = min(self._idle + 1, _PATIENCE)
             return []

@@ -74,11 +74,14 @@ def test_a_reader_that_never_read_begins_with_what_retention_left():
     assert values(part.next_batch()) == [b"6", b"7", b"8", b"9"]
 
 
-def test_an_offset_that_retention_dropped_is_not_skipped_over():
+def test_an_offset_that_retention_dropped_is_told_with_its_cure_and_not_skipped_over(caplog):
     log = filled(10)
     log.dropped[RAW.name] = 6
     with pytest.raises(OffsetGone, match=r"offset 3 is gone.*begins at 6"):
         reader(log, (log.uuid, 3)).next_batch()
+    (told,) = caplog.messages
+    assert "offset 3 is gone" in told
+    assert "`alpr replay`" in told
 
 
 def test_a_reader_with_nothing_to_read_sleeps_a_little_then_a_little_longer():
