@@ -16,7 +16,7 @@ from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
 from alpr.wiring import open_copy, open_edge_codec, open_edge_log
 from eventlog.exactly_once import Fenced
-from eventlog.log import LogError
+from eventlog.log import LogCorrupt, LogError
 from schemas.topics import DAY_US
 
 PAUSES_S = (1.0, 30.0)  # while the broker or the registry is away, doubled up to the second
@@ -102,7 +102,7 @@ def _follow(settings: Settings, source: Path) -> None:
                     logger.warning("the broker is back, %d records to forward", copy.behind())
                 pause, away = PAUSES_S[0], False
                 _forward(copy, end, settings.retention_raw_days * DAY_US)
-        except Fenced:
+        except (Fenced, LogCorrupt):  # waiting mends neither
             raise
         except LogError as error:
             if not away:

@@ -3,6 +3,7 @@
 import os
 import random
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -165,6 +166,37 @@ def test_one_of_two_memories_is_enough(settings: Settings, edge: SqliteLog, forg
                 gone.result(20)
         assert copied(settings) == Copied()
         assert len(everything(log, RAW.name)) == len(items)
+
+
+@pytest.mark.parametrize("later", [1, 30], ids=["behind the copied", "beyond it"])
+def test_a_log_put_back_to_an_older_copy_loses_nothing_that_is_new(
+    settings: Settings, edge: SqliteLog, later: int, caplog: pytest.LogCaptureFixture
+):
+    folder, old = settings.edge_log_folder, settings.home / "old"
+    value = Codec(SqliteRegistry(folder)).encode(RAW.name, "PlateRead", read(0, "KAX1234"))
+
+    def reads(count: int) -> None:
+        for _ in range(count):
+            edge.append(RAW.name, 0, [Append(b"gate", value)])
+
+    reads(10)
+    copied(settings)
+    edge.close()
+    shutil.copytree(folder, old)
+    edge = SqliteLog(folder, PARTITIONS)
+    reads(10)
+    assert copied(settings) == Copied(10)
+    edge.close()
+    shutil.rmtree(folder)
+    old.rename(folder)
+    edge = SqliteLog(folder, PARTITIONS)
+    reads(later)
+    assert copied(settings) == Copied(later)
+    assert "put back to an older copy" in caplog.text
+    assert copied(settings) == Copied()
+    reads(1)
+    assert copied(settings) == Copied(1)
+    edge.close()
 
 
 def test_of_two_copies_of_a_log_the_later_one_goes_on(settings: Settings, edge: SqliteLog):
@@ -336,3 +368,26 @@ def test_the_log_of_a_whole_system_is_not_followed(settings: Settings, tmp_path:
     )
     assert done.returncode == 2
     assert "copy it once, without --follow" in done.stderr
+
+
+def test_a_damaged_log_is_no_absence_and_ends_the_following(settings: Settings, edge: SqliteLog):
+    city(edge, settings.edge_log_folder)
+    edge.close()
+    file = settings.edge_log_folder / f"{RAW.name}.db"
+    for beside in file.parent.glob(f"{file.name}-*"):
+        beside.unlink()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4096] + secrets.token_bytes(len(whole) - 4096))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ALPR_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "alpr", "log", "copy", "--follow"],
+        env=clean | settings.environ(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"{file} is damaged" in line
+    assert "restore it from a copy" in line
