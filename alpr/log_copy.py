@@ -17,7 +17,7 @@ from alpr.logs import Printer
 from alpr.settings import Settings
 from alpr.wiring import open_codec, open_log
 from dataflows.dead_letters import dead_letter
-from eventlog.exactly_once import ExactlyOnce, record_bytes
+from eventlog.exactly_once import ExactlyOnce, Position, record_bytes
 from eventlog.kafka_topics import max_bytes
 from eventlog.log import Append, Entry, Log, LogError, OffsetGone
 from eventlog.span import span
@@ -44,7 +44,7 @@ _STAYS = (RAW, DLQ, METRICS)
 logger = logging.getLogger(__name__)
 
 Placed = tuple[str, int, Append]
-Position = tuple[str, int]
+Part = tuple[str, int]
 
 
 class CopyError(LogError):
@@ -193,7 +193,8 @@ class LogCopy:
     def round(self) -> Copied | None:
         """One transaction with what is new in every partition; None where nothing is."""
         placed: list[Placed] = []
-        moved: dict[Position, int] = {}
+        moved: dict[Part, int] = {}
+        noted: dict[Part, Position] = {}
         left_out = 0
         for topic in self._topics:
             for partition in range(self._source.partitions(topic.name)):
@@ -201,7 +202,9 @@ class LogCopy:
                 entries = self._read(topic.name, partition, at)
                 if not entries:
                     continue
-                moved[topic.name, partition] = entries[-1].offset + 1
+                part, last = (topic.name, partition), entries[-1]
+                moved[part] = last.offset + 1
+                noted[part] = Position(last.offset + 1, str(last.appended_at))
                 for entry in entries:
                     found = self._translator.place(entry)
                     if found is None:
@@ -210,7 +213,7 @@ class LogCopy:
                         placed.append(found)
         if not moved:
             return None
-        self._target.commit(placed, moved)
+        self._target.commit(placed, noted)
         self._at |= moved
         self._mark(moved)
         dead = sum(topic == DLQ.name for topic, _, _ in placed)
@@ -251,20 +254,43 @@ class LogCopy:
             return [topic for topic in TOPICS.values() if topic not in _STAYS]
         return list(TOPICS.values())
 
-    def _positions(self) -> dict[Position, int]:
+    def _positions(self) -> dict[Part, int]:
         """The broker forgets a group that was idle for its retention; the source remembers."""
         every = [
             (topic.name, partition)
             for topic in self._topics
             for partition in range(self._source.partitions(topic.name))
         ]
-        at = self._target.positions(every)
-        for topic in self._topics:
-            for partition, offset in self._source.marks(self._group, topic.name).items():
-                at[topic.name, partition] = max(offset, at.get((topic.name, partition), 0))
+        at = {
+            (topic.name, partition): offset
+            for topic in self._topics
+            for partition, offset in self._source.marks(self._group, topic.name).items()
+        }
+        strange = 0
+        for part, known in self._target.positions(every).items():
+            if self._fits(part, known):
+                at[part] = max(known.offset, at.get(part, 0))
+            else:
+                strange += 1
+        if strange:
+            logger.warning(
+                "in %d partitions this log is not as it was when it was copied: it was put back to "
+                "an older copy, and goes on from what that copy noted; repeats will be refused",
+                strange,
+            )
         return at
 
-    def _mark(self, moved: dict[Position, int]) -> None:
+    def _fits(self, part: Part, known: Position) -> bool:
+        """Whether the last record that was copied is still the one at its place, or is trimmed."""
+        topic, partition = part
+        if known.offset > self._source.end(topic, partition):
+            return False
+        if not known.note or known.offset <= self._source.lowest(topic, partition):
+            return True
+        last = self._read(topic, partition, known.offset - 1, 1)
+        return not last or str(last[0].appended_at) == known.note
+
+    def _mark(self, moved: dict[Part, int]) -> None:
         by_topic: dict[str, dict[int, int]] = {}
         for (topic, partition), offset in moved.items():
             by_topic.setdefault(topic, {})[partition] = offset

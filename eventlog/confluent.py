@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -19,6 +19,8 @@ import httpx
 
 from eventlog.registry import SchemaConflict
 from schemas.codec import RegistryUnavailable
+
+T = TypeVar("T")
 
 PATIENCE_S = 20.0  # how long a question is repeated before RegistryUnavailable
 PAUSE_S = (0.2, 2.0)  # between two attempts: at first, at most
@@ -87,8 +89,7 @@ class ConfluentRegistry:
                 f"{subject}: {self.shown} refuses the schema ({_message(answer)}); "
                 "add and drop only fields with a default"
             )
-        self._expect(answer)
-        return self._learn(subject, schema, answer.json()["id"])
+        return self._learn(subject, schema, self._told(answer, "id", int))
 
     def find(self, subject: str, schema: str) -> int:
         """The id of ``schema`` under ``subject``; KeyError if a deployment did not register it."""
@@ -102,8 +103,7 @@ class ConfluentRegistry:
             return kept
         if answer.status_code == 404:
             raise KeyError(subject)
-        self._expect(answer)
-        return self._learn(subject, schema, answer.json()["id"])
+        return self._learn(subject, schema, self._told(answer, "id", int))
 
     def schema(self, schema_id: int) -> str:
         """The JSON text of a schema; KeyError if the registry says there is none of this id."""
@@ -122,8 +122,7 @@ class ConfluentRegistry:
                 self._unknown.clear()
             self._unknown[schema_id] = time.monotonic() + UNKNOWN_S
             raise KeyError(schema_id)
-        self._expect(answer)
-        text: str = answer.json()["schema"]
+        text = self._told(answer, "schema", str)
         self._texts[schema_id] = text
         self._kept.keep({}, {schema_id: text})
         return text
@@ -195,7 +194,7 @@ class ConfluentRegistry:
                         f"the schema registry at {self.shown} refuses us ({answer.status_code}): "
                         "set USER:PASSWORD@ in ALPR_REGISTRY_URL"
                     )
-                if answer.status_code < 500 and answer.status_code != 429:
+                if _of_a_registry(answer):
                     if waiting:
                         _log.warning(
                             "going on: the schema registry at %s answers again after %.0f s",
@@ -203,6 +202,8 @@ class ConfluentRegistry:
                         )  # fmt: skip
                     return answer
                 cause, told = None, f"status {answer.status_code}"
+                if answer.status_code < 500 and answer.status_code != 429:
+                    told += ", not as a schema registry does: is /apis/ccompat/v7 lacking?"
             away = (
                 f"the schema registry at {self.shown} does not answer ({told}): "
                 "start it, or set ALPR_REGISTRY_URL to where it is"
@@ -214,6 +215,15 @@ class ConfluentRegistry:
                 _log.warning("waiting: %s", away)
             self._sleep(pause)
             pause = min(2 * pause, PAUSE_S[1])
+
+    def _told(self, answer: httpx.Response, what: str, kind: type[T]) -> T:
+        """A part of an answer."""
+        self._expect(answer)
+        told = answer.json()
+        value = told.get(what) if isinstance(told, dict) else None
+        if not isinstance(value, kind):
+            raise RegistryUnavailable(f"{self.shown} answers without {what}, as no registry does")
+        return value
 
     def _expect(self, answer: httpx.Response) -> None:
         if answer.status_code != 200:
@@ -285,6 +295,19 @@ def _trust(ca: str | None) -> ssl.SSLContext:
         raise RegistryUnavailable(
             f"{ca}, the ca of ALPR_REGISTRY_URL, cannot be used ({error}): name a PEM file"
         ) from error
+
+
+def _of_a_registry(answer: httpx.Response) -> bool:
+    """Whether a registry says it, rather than something in its place, such as a proxy's page."""
+    if answer.status_code >= 500 or answer.status_code == 429:
+        return False
+    try:
+        told = answer.json()
+    except ValueError:
+        return False
+    return answer.status_code != 404 or (
+        isinstance(told, dict) and str(told.get("error_code", "")).startswith("404")
+    )
 
 
 def _message(answer: httpx.Response) -> str:

@@ -5,6 +5,7 @@ numbers are the origin's. Whoever was killed at any moment asks for them and goe
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
@@ -21,6 +22,13 @@ _FENCED = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PR
 
 class Fenced(LogError):
     """Another process appends under the same name; only the one that came last may."""
+
+
+class Position(NamedTuple):
+    """The next offset to be read of what is copied, and a word about the last one that was."""
+
+    offset: int
+    note: str = ""
 
 
 class ExactlyOnce:
@@ -55,8 +63,8 @@ class ExactlyOnce:
         except KafkaException as error:
             raise self._told(error, f"taking up {self._name}") from error
 
-    def positions(self, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """The next position of each topic and partition that was ever committed."""
+    def positions(self, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Position]:
+        """The position of each topic and partition that was ever committed."""
         prefix = self._address.prefix
         asked = [TopicPartition(prefix + topic, partition) for topic, partition in partitions]
         try:
@@ -64,7 +72,7 @@ class ExactlyOnce:
         except KafkaException as error:
             raise self._told(error, "asking how far it was copied") from error
         return {
-            (at.topic.removeprefix(prefix), at.partition): at.offset
+            (at.topic.removeprefix(prefix), at.partition): Position(at.offset, at.metadata or "")
             for at in known
             if at.offset >= 0
         }
@@ -72,7 +80,7 @@ class ExactlyOnce:
     def commit(
         self,
         records: Sequence[tuple[str, int, Append]],
-        positions: Mapping[tuple[str, int], int],
+        positions: Mapping[tuple[str, int], Position],
     ) -> None:
         """Append records, each to a topic and partition, and move the positions; all or nothing.
 
@@ -95,7 +103,10 @@ class ExactlyOnce:
                     except BufferError:  # full: wait for the broker
                         producer.poll(0.1)
             producer.send_offsets_to_transaction(
-                [TopicPartition(prefix + topic, p, at) for (topic, p), at in positions.items()],
+                [
+                    TopicPartition(prefix + topic, partition, at.offset, at.note)
+                    for (topic, partition), at in positions.items()
+                ],
                 self._consumer.consumer_group_metadata(),
                 TIMEOUT_S,
             )

@@ -140,8 +140,17 @@ def _resolving(writer: Any, reader: Any) -> _Read:
 
 
 def record_name(text: str) -> str:
-    """The record a schema's JSON text is about, without its namespace."""
-    return cast("str", json.loads(text)["name"])
+    """The record a schema's text is about, without its namespace.
+
+    Raises DecodeError where it is about none: a registry takes any schema, of any kind.
+    """
+    try:
+        name = json.loads(text)["name"]
+    except (ValueError, KeyError, TypeError):
+        name = None
+    if not isinstance(name, str):
+        raise DecodeError("schema", f"the schema is of no record: {text[:80]}")
+    return name
 
 
 class Codec:
@@ -228,9 +237,13 @@ class Codec:
         name = record_name(text)
         try:
             today = schema_text(name)
-        except FileNotFoundError:
+        except (OSError, ValueError):  # a name need not be one of a file
             raise DecodeError("schema", f"schema {schema_id} is of an unknown {name}") from None
-        if parsed(text) == parsed(today):
+        try:
+            same = parsed(text) == parsed(today)
+        except Exception as error:  # a name that is ours, and who knows what
+            raise DecodeError("schema", f"schema {schema_id} is no {name}: {error}") from error
+        if same:
             read = compiled.decoder(json.loads(today))
         else:
             read = _resolving(parsed(text), parsed(today))

@@ -160,6 +160,40 @@ def test_a_url_without_its_path_is_told(registry: str, tmp_path: Path) -> None:
         wrong.subjects()
 
 
+class Maintenance(BaseHTTPRequestHandler):
+    """A proxy's page in place of the registry's answers."""
+
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<h1>Back soon</h1>")
+
+    do_POST = do_PUT = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is printed."""
+
+
+@pytest.mark.parametrize("status", [200, 404, 503])
+def test_a_page_in_place_of_the_registry_says_nothing_of_a_schema(
+    registry: str, tmp_path: Path, name: str, status: int
+) -> None:
+    page = ThreadingHTTPServer(("127.0.0.1", 0), type("Page", (Maintenance,), {"status": status}))
+    threading.Thread(target=page.serve_forever, daemon=True).start()
+    try:
+        away = ConfluentRegistry(f"http://127.0.0.1:{page.server_port}", tmp_path, patience_s=0)
+        for asked in (lambda: away.schema(1), lambda: away.find(name, record(A)), away.subjects):
+            with pytest.raises(RegistryUnavailable, match="does not answer"):
+                asked()
+        away.close()
+    finally:
+        page.shutdown()
+        page.server_close()
+
+
 # Behind TLS and a password, as a proxy gives it
 
 

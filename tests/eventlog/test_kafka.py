@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Producer
 
 from eventlog import kafka_reader
-from eventlog.exactly_once import ExactlyOnce
+from eventlog.exactly_once import ExactlyOnce, Position
 from eventlog.kafka import KafkaLog
 from eventlog.kafka_cluster import Cluster, create_topics
 from eventlog.kafka_topics import DEAD_BYTES, RAW_BYTES
@@ -265,7 +265,7 @@ def test_the_mark_that_a_transaction_leaves_at_the_end_is_not_waited_for(
     once = ExactlyOnce(address, "writer")
     for times in (1, 2):
         records = [(RAW_TOPIC, 0, Append(b"gate", b"read"))] * 3
-        once.commit(records, {(RAW_TOPIC, 0): 3 * times})
+        once.commit(records, {(RAW_TOPIC, 0): Position(3 * times)})
         until(lambda: log.end(RAW_TOPIC, 0) == 4 * times)  # noqa: B023
         end = 4 * times
         for start, there in ((end - 4, 3), (end - 2, 1), (end - 1, 0)):

@@ -133,6 +133,28 @@ def test_a_record_that_this_release_does_not_know_is_refused():
 # Other versions
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"string"',
+        '["null","string"]',
+        "{}",
+        '{"type":"enum","name":7,"symbols":[]}',
+        '{"type":"record","name":"../records/PlateRead","fields":[]}',
+        '{"type":"record","name":"PlateRead","fields":[{"name":"a","type":"nothing"}]}',
+        'syntax = "proto3"; message PlateRead {}',
+    ],
+)
+def test_an_id_whose_schema_is_of_no_record_is_refused(text):
+    class Foreign(MemoryRegistry):
+        def schema(self, schema_id):
+            return text
+
+    with pytest.raises(DecodeError) as error:
+        Codec(Foreign()).decode(b"\0\0\0\0\x01\x02")
+    assert error.value.reason == "schema"
+
+
 def written_with(schema, value):
     """The bytes of a record in the wire format, written by another release."""
     text = json.dumps(schema, separators=(",", ":"))
