@@ -21,6 +21,7 @@ PATTERN = f"{ALIAS}-*"
 _ALL = {"expand_wildcards": "all"}
 _SIGHTINGS = {"exists": {"field": "event_id"}}
 _MOST_PARTITIONS = 1024
+_NUMBERED = re.compile(rf"{ALIAS}-(\d{{6}})")
 
 
 class PositionMoved(Exception):
@@ -81,7 +82,7 @@ def generations(server: SearchServer) -> list[Generation]:
     wanted = {**_ALL, "filter_path": "*.aliases,*.mappings._meta"}
     found: list[Generation] = []
     for name, told in server.ask("GET", f"/{PATTERN}", params=wanted).items():
-        numbered = re.fullmatch(rf"{ALIAS}-(\d{{6}})", name)
+        numbered = _NUMBERED.fullmatch(name)
         if numbered:
             meta = told.get("mappings", {}).get("_meta", {})
             live = ALIAS in told.get("aliases", {})
@@ -100,9 +101,12 @@ def create(
 ) -> str:
     """Make a generation and name it; where it is there already, it stays as it is.
 
-    One that is not live is hidden from patterns such as ``alpr-events-*``.
+    One that is not live is hidden from patterns such as ``alpr-events-*``. Raises ViewMismatch
+    where a live one cannot be shown, see ``check_alias``.
     """
     name = f"{ALIAS}-{number:06d}"
+    if live:
+        check_alias(server)
     body = {
         "mappings": {"_meta": {"version": VERSION, "log": log_uuid, "start": start}},
         "settings": {"index": {"hidden": not live}},
@@ -111,13 +115,18 @@ def create(
     try:
         server.ask("PUT", f"/{name}", body)
     except RequestError as error:
+        check_alias(server)  # an index of its name may have come meanwhile
         if error.error != "resource_already_exists_exception":
             raise
     return name
 
 
 def show(server: SearchServer, name: str) -> None:
-    """Make one generation the live one, for every reader at once."""
+    """Make one generation the live one, for every reader at once.
+
+    Raises ViewMismatch where readers would not see it alone, see ``check_alias``.
+    """
+    check_alias(server)
     shown = [g.name for g in generations(server) if g.live and g.name != name]
     actions: list[dict[str, Any]] = [
         {"remove": {"index": other, "alias": ALIAS}} for other in shown
@@ -146,6 +155,27 @@ def count(server: SearchServer, name: str) -> int:
     """How many sightings an index holds."""
     refresh(server, name)
     return server.ask("POST", f"/{name}/_count", {"query": _SIGHTINGS})["count"]
+
+
+def check_alias(server: SearchServer) -> None:
+    """Raise ViewMismatch where the alias's name is an index's, or it shows what is not ours."""
+    try:
+        shown = server.ask("GET", f"/{ALIAS}", params={**_ALL, "filter_path": "*.aliases"})
+    except NotFoundError:
+        return
+    if ALIAS in shown:
+        raise ViewMismatch(
+            f"{server.place} has an index of the name {ALIAS}, which has to be the view's alias: "
+            f"stop what writes to it, see whether it holds anything to keep, and delete it "
+            f"(DELETE /{ALIAS})"
+        )
+    foreign = [name for name in sorted(shown) if not _NUMBERED.fullmatch(name)]
+    if foreign:
+        raise ViewMismatch(
+            f"the alias {ALIAS} in {server.place} also shows {', '.join(foreign)}, which the view "
+            f"did not make, and readers would take both for sightings: take it out of the alias "
+            f"(DELETE /{foreign[0]}/_alias/{ALIAS})"
+        )
 
 
 def check_owner(server: SearchServer, generation: Generation, log_uuid: str) -> None:

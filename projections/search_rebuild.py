@@ -24,6 +24,7 @@ from projections.search_index import (
     Position,
     PositionMoved,
     change,
+    check_alias,
     count,
     create,
     delete,
@@ -70,6 +71,7 @@ def rebuild_search(
     server = SearchServer(url)
     try:
         server.check()
+        check_alias(server)
         put_template(server)
         _hand_over(server)
         replay = _Replay(server, log, codec, on_progress, start=start, sleep=sleep)

@@ -11,6 +11,7 @@ from projections.search_index import (
     Generation,
     Position,
     PositionMoved,
+    check_alias,
     check_owner,
     create,
     generations,
@@ -144,6 +145,7 @@ class SearchView:
         return at
 
     def _live(self) -> Generation:
+        check_alias(self._server)
         live = live_generation(self._server)
         if live is None:
             last = max((g.number for g in generations(self._server)), default=0)

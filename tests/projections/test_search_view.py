@@ -1,17 +1,19 @@
 """The view in OpenSearch is a fold of the log: order, repeats and batch borders do not show."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from dataflows.patience import Patience
+from projections import search_index
 from projections.errors import PositionConflict, ViewMismatch, ViewUnavailable
 from projections.search_contents import search_contents
 from projections.search_documents import ERASED
-from projections.search_index import ALIAS, delete, generations
+from projections.search_index import ALIAS, check_alias, create, delete, generations, show
 from projections.search_server import SearchServer
 from projections.search_view import SearchView
 from tests.projections.sightings import LOG, NOON, event_id, progress, sighting
@@ -321,12 +323,65 @@ def test_another_versions_view_is_not_written(view, search, server):
         view.positions()
 
 
+@pytest.fixture
+def made(server: SearchServer) -> Iterator[Callable[[str], None]]:
+    """Makes an index as some other tool does."""
+    names: list[str] = []
+
+    def make(name: str) -> None:
+        names.append(name)
+        server.ask("PUT", f"/{name}/_doc/1", {"message": "not a sighting"})
+
+    yield make
+    for name in names:
+        delete(server, name)
+
+
+def test_an_index_of_the_aliass_name_is_told_with_its_cure(search, server, made):
+    made(ALIAS)
+    with pytest.raises(ViewMismatch, match=r"index of the name alpr-events.*DELETE /alpr-events"):
+        SearchView(search, LOG)
+    assert generations(server) == []
+
+
+def test_an_index_of_the_aliass_name_that_another_tool_makes_meanwhile_is_told_too(
+    server, made, monkeypatch
+):
+    checked = []
+
+    def late(server: SearchServer) -> None:
+        if checked:
+            check_alias(server)
+        checked.append(True)
+
+    made(ALIAS)
+    monkeypatch.setattr(search_index, "check_alias", late)
+    with pytest.raises(ViewMismatch, match="index of the name alpr-events"):
+        create(server, 1, LOG, live=True)
+
+
+def test_an_alias_that_shows_another_index_too_is_refused(view, search, server, made):
+    made("alpr-events-imported")
+    action = {"add": {"index": "alpr-events-imported", "alias": ALIAS}}
+    server.ask("POST", "/_aliases", {"actions": [action]})
+    cure = r"also shows alpr-events-imported.*DELETE /alpr-events-imported/_alias/alpr-events"
+    with pytest.raises(ViewMismatch, match=cure):
+        SearchView(search, LOG)
+    with pytest.raises(ViewMismatch, match=cure):
+        view.positions()
+    with pytest.raises(ViewMismatch, match=cure):
+        show(server, generations(server)[0].name)
+    server.ask("DELETE", f"/alpr-events-imported/_alias/{ALIAS}")
+    assert view.positions() == {}
+
+
 def test_many_start_at_once_and_make_one_view(search, server):
     failed: list[BaseException] = []
 
     def start() -> None:
         try:
-            SearchView(search, LOG).close()
+            # As the flow does: the loser of the race meets an index whose shard is not up yet.
+            Patience((ViewUnavailable,)).until(lambda: SearchView(search, LOG)).close()
         except BaseException as error:
             failed.append(error)
 
