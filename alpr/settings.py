@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from alpr.errors import ConfigError
+from eventlog.address import check_database, check_http, masked
 from eventlog.kafka_url import KafkaAddress
 from images.address import S3Address
 from rules.settings import DedupSettings
@@ -124,17 +125,15 @@ class Settings(BaseModel):
     @field_validator("registry_url", "search_url")
     @classmethod
     def _http(cls, value: str) -> str:
-        if value and not re.match(r"https?://[^/?]+", value):
-            raise ValueError("use http://HOST:PORT or https://USER:PASSWORD@HOST:PORT")
+        if value:
+            check_http(value)
         return value
 
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: str) -> str:
-        if value == EMBEDDED:
-            return value
-        if not re.match(r"postgres(ql)?://", value):
-            raise ValueError("use embedded, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        if value != EMBEDDED:
+            check_database(value)
         return value
 
     @field_validator("images_url")
@@ -291,12 +290,6 @@ def names() -> dict[str, tuple[str, ...]]:
 def variable(*path: str) -> str:
     """The environment variable of a field: ``dedup``, ``window_s`` is ALPR_DEDUP_WINDOW_S."""
     return PREFIX + "_".join(path).upper()
-
-
-def masked(text: str) -> str:
-    """A URL without its password; any other text as it is."""
-    text = re.sub(r"(://[^:@/?#]*):.*@", r"\1:***@", text, flags=re.DOTALL)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", text)
 
 
 def _read(dotenv: Path) -> dict[str, str]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
+from eventlog.address import check
+
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 COMPRESSIONS = ("gzip", "zstd", "lz4", "snappy", "none")
 PORT = 9092
@@ -36,6 +38,7 @@ class KafkaAddress:
         scheme, found, rest = url.partition("://")
         if not found or scheme not in ("kafka", "kafka+tls"):
             raise ValueError(f"use {_SHAPE}")
+        check(url, f"use {_SHAPE}")
         place, _, query = rest.partition("?")
         account, found, hosts = place.rpartition("@")
         user, _, password = account.partition(":")
@@ -84,7 +87,8 @@ def _host(text: str) -> str:
         or not 0 < int(port) < 65536
         or any(c in "/@" for c in host)
     ):
-        raise ValueError(f"{text!r} is no HOST:PORT: use {_SHAPE}")
+        # Not the text: it is a password where the @ and the host were forgotten.
+        raise ValueError(f"there is no HOST:PORT in it: use {_SHAPE}")
     return f"{host}:{port}"
 
 

@@ -36,15 +36,22 @@ class S3Address:
 
         Raises ValueError with cause and cure, which never repeats the secret.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("s3+http", "s3+https"):
+        if not re.match(r"s3\+https?://", url):
             raise ValueError(f"it begins with neither s3+https:// nor s3+http://: {_FORM}")
-        account, at, _ = parts.netloc.rpartition("@")
+        place, *rest = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)
+        account = place.rpartition("@")[0]
         key, colon, secret = account.partition(":")
-        if not at and "@" in url:
-            raise ValueError("its KEY or SECRET holds one of / ? #: write %2F, %3F, %23 for them")
+        if "@" in "".join(rest) or re.search(r"[@\[\]\s\\]", account):
+            raise ValueError(
+                "its KEY or SECRET holds one of / ? # @ [ ] \\ or a space, or an @ stands after "
+                "the host: write them as %2F %3F %23 %40 %5B %5D %5C %20"
+            )
         if not (colon and key and secret):
             raise ValueError(f"it lacks KEY:SECRET@ before the host: {_FORM}")
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # whose text repeats the secret
+            raise ValueError(f"it holds signs to be written as %XX: {_FORM}") from None
         bucket = parts.path.strip("/")
         if not _BUCKET.fullmatch(bucket):
             raise ValueError(

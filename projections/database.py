@@ -14,7 +14,9 @@ from psycopg2.errors import (
     UndefinedTable,
 )
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import parse_dsn
 
+from eventlog.address import check_database, masked
 from projections.errors import (
     AccessRefused,
     QueryTimeout,
@@ -39,6 +41,8 @@ def connect(url: str, schema: str, statement_timeout_ms: int = 0) -> Connection:
     """
     if not _NAME.fullmatch(schema):
         raise ValueError(f"{schema!r} cannot be a schema: use lower case letters, digits and _")
+    place = masked(url)
+    _readable(url, place)
     try:
         return psycopg2.connect(
             url,
@@ -52,7 +56,7 @@ def connect(url: str, schema: str, statement_timeout_ms: int = 0) -> Connection:
             f" -c statement_timeout={statement_timeout_ms}",
         )
     except psycopg2.OperationalError as error:
-        place, said = without_password(url), " ".join(str(error).split())
+        said = " ".join(str(error).split())
         if _REFUSAL.search(said):
             raise AccessRefused(
                 f"{place} does not let us in: {said}; mend ALPR_DATABASE_URL, or the user's rights"
@@ -83,14 +87,26 @@ def scalar(connection: Connection, statement: str) -> Any:
         return row[0] if row else None
 
 
-def without_password(url: str) -> str:
-    """A database's URL as it may be shown."""
-    return re.sub(r"(://[^:/@]*:)[^@]*(?=@)|(password=)[^&\s]*", r"\1\2…", url)
+def _readable(url: str, place: str) -> None:
+    """AccessRefused for what libpq misreads: it would repeat a password as a host or port."""
+    try:
+        if "://" in url.partition("=")[0]:
+            check_database(url)
+        parse_dsn(url)
+    except ValueError as error:
+        raise AccessRefused(f"{place} cannot be a database: {error}; mend ALPR_DATABASE_URL") from (
+            None
+        )
+    except psycopg2.ProgrammingError:
+        raise AccessRefused(
+            f"{place} cannot be read by PostgreSQL's client: mend the signs and the options of "
+            "ALPR_DATABASE_URL"
+        ) from None
 
 
 def missing(url: str) -> ViewMissing:
     """The error for a database without views."""
-    return ViewMissing(f"{without_password(url)} holds no views yet: the project flow makes them")
+    return ViewMissing(f"{masked(url)} holds no views yet: the project flow makes them")
 
 
 @contextmanager
@@ -103,8 +119,8 @@ def speaking(url: str) -> Iterator[None]:
     except (UndefinedTable, InvalidSchemaName) as error:
         raise missing(url) from error
     except ReadOnlySqlTransaction as error:  # a standby, until it is promoted or we are led back
-        raise ViewUnavailable(f"{without_password(url)} takes no writes now: {error}") from error
+        raise ViewUnavailable(f"{masked(url)} takes no writes now: {error}") from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise ViewUnavailable(f"{without_password(url)} broke off: {error}") from error
+        raise ViewUnavailable(f"{masked(url)} broke off: {error}") from error
     except psycopg2.Error as error:
-        raise ViewError(f"{without_password(url)} answered: {error}") from error
+        raise ViewError(f"{masked(url)} answered: {error}") from error

@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from alpr.settings import EMBEDDED, Settings, masked
+from alpr.settings import EMBEDDED, Settings
 from alpr.ticker import retention
 from alpr.wiring import open_bucket, open_log, open_registry
+from eventlog.address import masked
 from schemas.codec import schema_text
 from schemas.topics import TOPICS, subject
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alpr.errors import ConfigError
-from alpr.settings import Settings, load, masked, names
+from alpr.settings import Settings, load, names
+from eventlog.address import masked
 from rules.settings import DedupSettings
 
 ROOT = Path(__file__).parents[2]
