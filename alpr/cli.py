@@ -124,7 +124,9 @@ def told(command: str | None, error: Exception, debug: bool = False) -> str:
             "left, or set ALPR_HOME to another folder"
         )
     elif not ours(error):
-        text = f"{type(error).__name__}: {text}"
+        from eventlog.address import masked
+
+        text = f"{type(error).__name__}: {masked(text)}"
         if not debug:
             text += "; --debug shows where it comes from"
     return f"{command}: {text}" if command in COMMANDS else text

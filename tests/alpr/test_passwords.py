@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg2.extensions import make_dsn
 
-from alpr.cli import main
+from alpr.cli import main, told
 from alpr.commands import doctor
 from alpr.errors import ConfigError
 from alpr.settings import load, names
@@ -117,9 +117,9 @@ def test_no_command_prints_a_database_password(
     + [make_dsn(host="127.0.0.1", port=1, password=f"{A} '{B}", dbname="d")],
 )
 def test_the_view_names_a_database_without_its_password(url: str):
-    with pytest.raises(ViewError) as told:
+    with pytest.raises(ViewError) as caught:
         connect(url, "alpr")
-    assert hidden(str(told.value))
+    assert hidden(str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,10 @@ def test_the_view_names_a_database_without_its_password(url: str):
     ],
 )
 def test_what_a_server_could_misread_is_a_settings_error(name: str, value: str, cure: str):
-    with pytest.raises(ConfigError, match=cure) as told:
+    with pytest.raises(ConfigError, match=cure) as caught:
         load({name: value}, None)
-    assert told.value.exit_code == 2
-    assert str(told.value).startswith(f"{name}=")
+    assert caught.value.exit_code == 2
+    assert str(caught.value).startswith(f"{name}=")
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,11 @@ def test_masking_keeps_what_is_no_secret():
         "kafka+tls://h:1,[::1]:2?ca=/ca.pem&cert=/c.pem"
     )
     assert masked("http://h:1: no answer") == "http://h:1: no answer"
+
+
+def test_an_error_that_nobody_foresaw_is_told_without_passwords():
+    error = RuntimeError(f"no route to http://u:{A}@{B}@h:1")
+    assert hidden(told("doctor", error))
 
 
 def test_the_names_tried_are_names_of_settings():
