@@ -117,7 +117,7 @@ class Stores:
         """
         from dataflows.layout import StoreError, write_store
 
-        if not layout and not self._next.exists():
+        if not layout and not any(left.exists() for left in (self._new, self._next, self._old)):
             return self._present()
         after = [self._named(partitions) for partitions in layout]
         with self._lock(self._all):
