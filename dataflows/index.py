@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.outputs import StatefulSinkPartition
 
 from dataflows.dead_letters import dead_letter
-from dataflows.log_io import Batch, LogSource, part_name
+from dataflows.log_io import Batch, LogSource, PartitionSink, part_name
 from dataflows.observe import written
 from dataflows.patience import Patience
 from dataflows.retention import Retention
@@ -106,7 +106,7 @@ class _Documents(StatefulSinkPartition["Batch", None]):
         """The view keeps the position; nothing is pending."""
 
 
-class SearchSink(FixedPartitionedSink["Batch", None]):
+class SearchSink(PartitionSink["Batch"]):
     """Writes batches to the view."""
 
     def __init__(
@@ -115,18 +115,10 @@ class SearchSink(FixedPartitionedSink["Batch", None]):
         retention: Retention,
         patience: Patience,
     ) -> None:
+        super().__init__(partition for partition, _ in indexings)
         self._retention = retention
         self._patience = patience
         self._indexings = {part_name(partition): indexing for partition, indexing in indexings}
-        self._index = {name: index for index, name in enumerate(sorted(self._indexings))}
-
-    def list_parts(self) -> list[str]:
-        """One part for each partition."""
-        return sorted(self._indexings)
-
-    def part_fn(self, item_key: str) -> int:
-        """The place of a partition's name in ``list_parts``."""
-        return self._index[item_key]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Documents:
         """The writer of one partition."""

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -30,6 +30,8 @@ MARK_S = 5.0
 """How often a reader's group is marked, for tools to show its lag."""
 
 _log = logging.getLogger(__name__)
+
+X = TypeVar("X")
 
 
 class Position(NamedTuple):
@@ -222,26 +224,33 @@ class _Writer(StatefulSinkPartition["Sequence[Append]", None]):
                 _log.error("the record of key %r is left out: %s", record.key, error)
 
 
-class LogSink(FixedPartitionedSink["Sequence[Append]", None]):
+class PartitionSink(FixedPartitionedSink[X, None]):
+    """A sink with one part for each partition, named by ``part_name``."""
+
+    def __init__(self, partitions: Iterable[int]) -> None:
+        self._numbers = {part_name(partition): partition for partition in sorted(partitions)}
+        self._index = {name: index for index, name in enumerate(self._numbers)}
+
+    def list_parts(self) -> list[str]:
+        """One part for each partition."""
+        return list(self._numbers)
+
+    def part_fn(self, item_key: str) -> int:
+        """The place of a partition's name in ``list_parts``."""
+        return self._index[item_key]
+
+
+class LogSink(PartitionSink["Sequence[Append]"]):
     """Appends sequences of records to the partition of a topic that their key names.
 
     They are durable when the epoch closes, or the flow ends with the log's error.
     """
 
     def __init__(self, log: Log, topic: str, partitions: Sequence[int]) -> None:
+        super().__init__(partitions)
         self._log = log
         self._topic = topic
-        self._partitions = {part_name(partition): partition for partition in partitions}
-        self._index = {name: index for index, name in enumerate(sorted(self._partitions))}
-
-    def list_parts(self) -> list[str]:
-        """One part for each partition."""
-        return sorted(self._partitions)
-
-    def part_fn(self, item_key: str) -> int:
-        """The place of a partition's name in ``list_parts``."""
-        return self._index[item_key]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Writer:
         """The writer of one partition."""
-        return _Writer(self._log, self._topic, self._partitions[for_part])
+        return _Writer(self._log, self._topic, self._numbers[for_part])

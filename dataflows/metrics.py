@@ -15,10 +15,10 @@ from typing import Any
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.outputs import StatefulSinkPartition
 
 from dataflows.dead_letters import NOTE, dead_letter
-from dataflows.log_io import Batch, LogSource, part_name
+from dataflows.log_io import Batch, LogSource, PartitionSink
 from eventlog.log import Append, Entry, Log
 from eventlog.span import span
 from schemas.codec import Codec, DecodeError
@@ -194,27 +194,18 @@ class _Counting(StatefulSinkPartition["Batch", None]):
         self._log.append(DLQ.name, self._partition, [letter])
 
 
-class MetricsSink(FixedPartitionedSink["Batch", None]):
+class MetricsSink(PartitionSink["Batch"]):
     """Counts batches, each partition by itself."""
 
     def __init__(self, log: Log, codec: Codec, node: str, partitions: Sequence[int]) -> None:
+        super().__init__(partitions)
         self._log = log
         self._codec = codec
         self._node = node
-        self._partitions = {part_name(partition): partition for partition in partitions}
-        self._index = {name: index for index, name in enumerate(sorted(self._partitions))}
-
-    def list_parts(self) -> list[str]:
-        """One part for each partition."""
-        return sorted(self._partitions)
-
-    def part_fn(self, item_key: str) -> int:
-        """The place of a partition's name in ``list_parts``."""
-        return self._index[item_key]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Counting:
         """Who counts one partition."""
-        return _Counting(self._log, self._codec, self._node, self._partitions[for_part])
+        return _Counting(self._log, self._codec, self._node, self._numbers[for_part])
 
 
 def going_on(log: Log, partitions: Sequence[int]) -> dict[str, dict[int, int]]:

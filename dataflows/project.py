@@ -11,10 +11,10 @@ from itertools import count
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.outputs import StatefulSinkPartition
 
 from dataflows.dead_letters import dead_letter
-from dataflows.log_io import Batch, LogSource, part_name
+from dataflows.log_io import Batch, LogSource, PartitionSink, part_name
 from dataflows.observe import written
 from dataflows.patience import Patience
 from dataflows.retention import Retention
@@ -109,7 +109,7 @@ class _Rows(StatefulSinkPartition["Batch", None]):
         """The view keeps the position; nothing is pending."""
 
 
-class ViewSink(FixedPartitionedSink["Batch", None]):
+class ViewSink(PartitionSink["Batch"]):
     """Writes batches to the view, one transaction each."""
 
     def __init__(
@@ -120,21 +120,13 @@ class ViewSink(FixedPartitionedSink["Batch", None]):
         partitions: Sequence[int],
         patience: Patience,
     ) -> None:
+        super().__init__(partitions)
         self._patience = patience
         self._retention = Retention(view)
         self._projections = {
             part_name(partition): Projection(log, codec, view, partition, patience)
             for partition in partitions
         }
-        self._index = {name: index for index, name in enumerate(sorted(self._projections))}
-
-    def list_parts(self) -> list[str]:
-        """One part for each partition."""
-        return sorted(self._projections)
-
-    def part_fn(self, item_key: str) -> int:
-        """The place of a partition's name in ``list_parts``."""
-        return self._index[item_key]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Rows:
         """The writer of one partition."""

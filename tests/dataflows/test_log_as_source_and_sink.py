@@ -90,13 +90,17 @@ def test_a_reader_with_nothing_to_read_sleeps_a_little_then_a_little_longer():
     part.next_batch()
     assert part.next_awake() is None
     assert part.next_batch() == []
-    pauses = []
+    beats, pauses = [], []
     for _ in range(300):
         awake = part.next_awake()
         assert awake is not None
+        beats.append(awake.microsecond)
         pauses.append((awake - datetime.now(UTC)).total_seconds())
         part.next_batch()
-    assert pauses[0] < 0.006 < pauses[-1] < 0.026
+    assert max(pauses[:150]) < 0.006
+    assert max(pauses) < 0.026
+    assert {beat % 5_000 for beat in beats} == {0}
+    assert {beat % 25_000 for beat in beats[250:]} == {0}
     log.append(RAW.name, 0, [Append(b"k", b"1")])
     assert values(part.next_batch()) == [b"1"]
     assert part.next_awake() is None
