@@ -32,11 +32,18 @@ COMMANDS = {
     "keys": ("alpr.commands.keys", "who may ask the API: make a key, list all, revoke one"),
     "topics": ("alpr.commands.topics", "make a log's topics on Kafka; list them with their lag"),
     "doctor": ("alpr.commands.doctor", "ask every server of the settings whether it is there"),
+    "rules": ("alpr.commands.rules", "alert rules: list, apply, test, try on history"),
+    "watchlist": (
+        "alpr.commands.watchlist",
+        "plates to look for: add, remove, list, CSV in and out",
+    ),
+    "alerts": ("alpr.commands.alerts", "what rules found: list, acknowledge, resolve, comment"),
+    "notify": ("alpr.commands.notify", "deliver alerts by mail, chat, webhook, SMS"),
     "settings": ("alpr.commands.settings", "print the settings in effect, passwords masked"),
 }
 _ROOMS = (
     *("alpr", "api", "dataflows", "edge", "eventlog", "images"),
-    *("projections", "rules", "schemas"),
+    *("notify", "projections", "rules", "schemas"),
 )
 # Configuration errors of rooms that know nothing of exit codes.
 _CONFIGURATION = ("edge.cameras.ConfigError", "rules.settings.SettingsError")

@@ -50,6 +50,10 @@ class Settings(BaseModel):
     images_cache_days: int = Field(default=30, ge=1)
     images_retention_days: int = Field(default=90, ge=1)
     cameras: Path = Path("config/cameras.yaml")
+    alert_rules: Path = Path("config/alert_rules.yaml")
+    public_url: str = ""
+    link_secret_file: Path
+    notify_allow: tuple[str, ...] = ()
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
     api_auth: Literal["auto", "required"] = "auto"
@@ -87,7 +91,7 @@ class Settings(BaseModel):
             return value
         return tuple(name.strip().lower() for name in value.split(",") if name.strip())
 
-    @field_validator("api_proxies", mode="before")
+    @field_validator("api_proxies", "notify_allow", mode="before")
     @classmethod
     def _addresses(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -98,7 +102,7 @@ class Settings(BaseModel):
                 ip_network(text)
             except ValueError:
                 raise ValueError(
-                    f"{text} is no address: name the proxies by IP address or network, such as "
+                    f"{text} is no address: give IP addresses or networks, such as "
                     "127.0.0.1,10.0.0.0/24"
                 ) from None
         return given
@@ -122,7 +126,7 @@ class Settings(BaseModel):
             raise ValueError("use sqlite:///FOLDER: the edge writes to a folder of its own first")
         return value
 
-    @field_validator("registry_url", "search_url")
+    @field_validator("registry_url", "search_url", "public_url")
     @classmethod
     def _http(cls, value: str) -> str:
         if value:
@@ -241,7 +245,7 @@ class Settings(BaseModel):
                 texts += [(("dedup", key), str(part)) for key, part in asdict(value).items()]
             elif name == "partitions":
                 texts.append(((name,), ",".join(map(str, value)) or "all"))
-            elif name in ("api_hosts", "api_proxies"):
+            elif name in ("api_hosts", "api_proxies", "notify_allow"):
                 texts.append(((name,), ",".join(value)))
             else:
                 texts.append(((name,), str(value)))
@@ -322,6 +326,9 @@ def _take_aliases(
     if "SCHEMA_REGISTRY_URL" in given and "registry_url" not in values:
         values["registry_url"] = given["SCHEMA_REGISTRY_URL"]
         sources["registry_url",] = "SCHEMA_REGISTRY_URL"
+    if "RULES_CONFIG_PATH" in given and "alert_rules" not in values:
+        values["alert_rules"] = given["RULES_CONFIG_PATH"]
+        sources["alert_rules",] = "RULES_CONFIG_PATH"
     topic = given.get("KAFKA_TOPIC", DETECTED.name)
     if topic != DETECTED.name:
         raise ConfigError(
@@ -344,11 +351,14 @@ def _derived(values: Mapping[str, Any]) -> dict[str, Any]:
         "log_partitions": 32 if on_kafka else 4,
         "edge_log": "sqlite:///" + quote(str(home / "edge-log")) if on_kafka else log,
         "images_url": (home / "images").as_uri(),
+        "link_secret_file": home / "link-secret",
     }
 
 
 def _checked(values: dict[str, Any], sources: Mapping[tuple[str, ...], str]) -> Settings:
-    defaults = {name: Settings.model_fields[name].default for name in ("home", "cameras")}
+    defaults = {
+        name: Settings.model_fields[name].default for name in ("home", "cameras", "alert_rules")
+    }
     values = defaults | values
     for name in defaults:
         values[name] = Path(os.path.expanduser(values[name])).absolute()

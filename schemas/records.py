@@ -220,6 +220,33 @@ class Progress(TypedDict):
     partition: int
     revision: int
     watermark: int
+    clock: int
+    cameras: int
+
+
+class CameraState(TypedDict):
+    """A camera fell silent, is heard again, or its source ended."""
+
+    camera_id: str
+    camera_group: str | None
+    state: str
+    at: int
+    heard_at: int
+    partition: int
+    revision: int
+
+
+class WatchHit(TypedDict):
+    """Why a watchlist matched a plate."""
+
+    watchlist: str
+    plate: str
+    kind: str
+    match: str
+    confidence: float
+    owner: str
+    reason: str
+    tags: list[str]
 
 
 class AlertEvent(TypedDict):
@@ -240,6 +267,19 @@ class AlertEvent(TypedDict):
     actor: str | None
     comment: str | None
     count: int
+    event_ids: list[str]
+    first_at: int | None
+    last_at: int | None
+    text: str | None
+    confidence: float
+    site: str
+    zone: str
+    timezone: str
+    images: Images | None
+    watched: WatchHit | None
+    was: list[str]
+    reason: str | None
+    near_change: bool
 
 
 class NotificationAttempt(TypedDict):

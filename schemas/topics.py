@@ -26,7 +26,9 @@ RAW = Topic(
     7 * DAY_US,
 )
 REJECTED = Topic("alpr.reads.rejected", ("ReadRejected",), 7 * DAY_US)
-DETECTED = Topic("alpr.plates.detected", ("PlateEvent", "Progress"), 90 * DAY_US, compacted=True)
+DETECTED = Topic(
+    "alpr.plates.detected", ("PlateEvent", "Progress", "CameraState"), 90 * DAY_US, compacted=True
+)
 ALERTS = Topic("alpr.alerts", ("AlertEvent",), 90 * DAY_US, compacted=True)
 NOTIFICATIONS = Topic("alpr.notifications", ("NotificationAttempt",), 30 * DAY_US)
 METRICS = Topic("alpr.metrics", ("MetricPoint",), 7 * DAY_US)

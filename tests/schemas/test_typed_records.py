@@ -99,7 +99,7 @@ def test_each_record_is_on_the_topics_of_the_design():
     assert {name: topic.records for name, topic in TOPICS.items()} == {
         "alpr.reads.raw": ("PlateRead", "CameraHeartbeat", "SourceEnded", "Tick", "Gap"),
         "alpr.reads.rejected": ("ReadRejected",),
-        "alpr.plates.detected": ("PlateEvent", "Progress"),
+        "alpr.plates.detected": ("PlateEvent", "Progress", "CameraState"),
         "alpr.alerts": ("AlertEvent",),
         "alpr.notifications": ("NotificationAttempt",),
         "alpr.metrics": ("MetricPoint",),

@@ -1,0 +1,1 @@
+"""Alert rules and watchlists: what they say, what they match, what becomes of it. All pure."""
