@@ -1,0 +1,88 @@
+"""The rules and watchlists of a log, in memory, following their topics."""
+
+import logging
+
+from eventlog.log import Entry, Log, OffsetGone
+from rules.alerts.parse import RulesError, rule_of
+from rules.alerts.rulebook import Rulebook
+from schemas.codec import Codec, DecodeError
+from schemas.records import RuleVersion, WatchlistEntry
+from schemas.topics import RULES, WATCHLIST
+
+_log = logging.getLogger(__name__)
+
+BATCH = 5_000
+SKEW_US = 60_000_000
+"""Up to here a time ahead of the log's is a writer's clock that is ahead, and means: at once."""
+
+
+class RulebookFollower:
+    """A rulebook that holds every version its log tells of, each from when it is in force.
+
+    For one thread. Raises LogUnavailable and RegistryUnavailable in ``look`` and ``complete``;
+    call again then: nothing is lost.
+    """
+
+    def __init__(self, log: Log, codec: Codec) -> None:
+        self.book = Rulebook()
+        self._log = log
+        self._codec = codec
+        self._next = {RULES.name: 0, WATCHLIST.name: 0}
+
+    def look(self) -> bool:
+        """Take in what is new, at most a few thousand records of each topic; True if any was."""
+        return any([self._read(topic) for topic in self._next])
+
+    def complete(self) -> None:
+        """Take in all there is."""
+        ends = {topic: self._log.end(topic, 0) for topic in self._next}
+        for topic, end in ends.items():
+            while self._next[topic] < end:
+                if not self._read(topic):
+                    reached = self._log.reached(topic, 0, self._next[topic])
+                    if reached <= self._next[topic]:
+                        break
+                    self._next[topic] = reached
+
+    def _read(self, topic: str) -> bool:
+        try:
+            entries = self._log.read(topic, 0, self._next[topic], BATCH)
+        except OffsetGone as gone:
+            self._next[topic] = gone.lowest
+            return True
+        for entry in entries:
+            try:
+                self._take(entry)
+            except (DecodeError, RulesError) as error:
+                # `project` keeps it as a dead letter.
+                _log.error("%s, offset %d is passed over: %s", topic, entry.offset, error)
+            self._next[topic] = entry.offset + 1
+        return bool(entries)
+
+    def _take(self, entry: Entry) -> None:
+        if entry.value is None:
+            raise DecodeError("unreadable", "a record without a value")
+        name, record = self._codec.decode(entry.value)
+        if name == "RuleVersion" and entry.topic == RULES.name:
+            self._rule(record, entry.appended_at)
+        elif name == "WatchlistEntry" and entry.topic == WATCHLIST.name:
+            self._watch(record, entry.appended_at)
+        else:
+            raise DecodeError("schema", f"a {name} does not belong on {entry.topic}")
+
+    def _rule(self, version: RuleVersion, appended_at: int) -> None:
+        at = in_force(version["effective_from"], appended_at)
+        definition = version["definition"]
+        rule = None if definition is None else rule_of(definition)
+        self.book.put(version["name"], rule, at)
+
+    def _watch(self, entry: WatchlistEntry, appended_at: int) -> None:
+        self.book.watch.put(entry, in_force(entry["effective_from"], appended_at))
+
+
+def in_force(effective_from: int, appended_at: int) -> int:
+    """Log time from which a version holds: at once, or when it says if that is to come.
+
+    Never before it was appended, so that no version changes what has been decided.
+    """
+    return effective_from if effective_from > appended_at + SKEW_US else appended_at
