@@ -48,13 +48,13 @@ class CsvError(ValueError):
 
 
 def read(
-    content: str | bytes, *, actor: str, at: int, watchlist: str = ""
+    content: str | bytes, *, actor: str, at: int, watchlist: str = "", kind: str = ""
 ) -> tuple[WatchlistEntry, ...]:
     """The entries of a file, in its order; all or none.
 
     The first line names columns of COLUMNS, in any order and case; ``plate`` is needed, and
-    ``watchlist`` unless given here, where it is the list of every line that names none. Columns
-    are parted by commas, semicolons or tabs; tags by semicolons; see ``watch_entry.entry`` for
+    ``watchlist`` unless given here, where it is the list of every line that names none, as
+    ``kind`` is the kind of every line without one. Columns are parted by commas, semicolons or tabs; tags by semicolons; see ``watch_entry.entry`` for
     values. Raises CsvError with every problem.
     """
     text = _decoded(content)
@@ -81,7 +81,7 @@ def read(
                 continue
             cells = dict(zip(names, map(_unguarded, row), strict=False))
             try:
-                made = _entry(cells, actor, at, watchlist)
+                made = _entry(cells, actor, at, watchlist, kind)
             except EntryError as error:
                 problems += [CsvProblem(line, field, message) for field, message in error.problems]
                 continue
@@ -129,13 +129,13 @@ def _decoded(content: str | bytes) -> str:
         raise CsvError([CsvProblem(line, "", told)]) from None
 
 
-def _entry(cells: dict[str, str], actor: str, at: int, watchlist: str) -> WatchlistEntry:
+def _entry(cells: dict[str, str], actor: str, at: int, watchlist: str, kind: str) -> WatchlistEntry:
     return entry(
         cells.get("watchlist", "").strip() or watchlist,
         cells.get("plate", ""),
         actor=actor,
         at=at,
-        kind=cells.get("kind", ""),
+        kind=cells.get("kind", "").strip() or kind,
         match=cells.get("match", ""),
         reason=cells.get("reason", ""),
         owner=cells.get("owner", ""),
