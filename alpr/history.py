@@ -319,7 +319,7 @@ def _own(name: str, record: Any, began: int) -> bool:
     if name == "PlateEvent":
         arrived = record["captured_at"] + record["latency_ms"] * 1000
         return arrived + 999 >= began  # whole milliseconds
-    return name == "Progress" or record["read"]["captured_at"] >= began
+    return name in ("Progress", "CameraState") or record["read"]["captured_at"] >= began
 
 
 def _row(side: int, event: Any) -> tuple[Any, ...]:

@@ -98,4 +98,4 @@ class Poisoner:
         return f"{CAMERA}-{'AHEAD' if sign > 0 else 'BEHIND'}"
 
 
-_PROGRESS = {"partition": 0, "revision": 0, "watermark": 0}
+_PROGRESS = {"partition": 0, "revision": 0, "watermark": 0, "clock": 0, "cameras": 1}

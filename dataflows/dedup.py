@@ -24,7 +24,7 @@ from rules.settings import DedupSettings
 from schemas.codec import Codec, DecodeError, RegistryUnavailable
 from schemas.topics import DETECTED, DLQ, RAW, REJECTED
 
-_OUT = {"PlateEvent": DETECTED.name, "Progress": DETECTED.name, "ReadRejected": REJECTED.name}
+_OUT = dict.fromkeys(DETECTED.records, DETECTED.name) | {"ReadRejected": REJECTED.name}
 
 
 class Decided(NamedTuple):

@@ -31,7 +31,8 @@ class RulebookFollower:
 
     def look(self) -> bool:
         """Take in what is new, at most a few thousand records of each topic; True if any was."""
-        return any([self._read(topic) for topic in self._next])
+        news = [self._read(topic) for topic in self._next]
+        return any(news)
 
     def complete(self) -> None:
         """Take in all there is."""

@@ -89,7 +89,7 @@ def _versions(
                 event_id = identity(event["event_id"])
                 version = _Version(event["revision"], place, event_id, document(event))
             else:
-                continue  # Progress
+                continue  # Progress, CameraState
             found.setdefault(event_id, []).append(version)
         except DocumentError as error:
             refused.append(Refused(place, str(error)))

@@ -21,6 +21,7 @@ from rules.validation import Validation
 from rules.version import rules_version
 from schemas.records import (
     CameraHeartbeat,
+    CameraState,
     PlateRead,
     Progress,
     ReadRejected,
@@ -29,6 +30,8 @@ from schemas.records import (
 )
 
 STATE_VERSION = 2
+CLOCK_US = 5_000_000
+"""How often ``Progress`` tells the clock alone, while the watermark stands still."""
 BESIDE_US = 1_000_000
 """How close in time two texts are read that are seen side by side."""
 
@@ -70,6 +73,10 @@ class Deduplication:
         self._groups: dict[str, Group] = {}
         self._redriven = Redriven()
         self._watermark = 0
+        self._clock = 0
+        """of the last Progress"""
+        self._states: list[Output] = []
+        """what the record at hand says of cameras"""
         self._touched: set[str] = set()
         self._kept: dict[str, bytes] = {}
         if state is not None:
@@ -94,7 +101,10 @@ class Deduplication:
         elif name == "CameraHeartbeat":
             out = self._heartbeat(cast("CameraHeartbeat", record), offset, appended_at)
         elif name == "SourceEnded":
-            out = self._source_ended(cast("SourceEnded", record), offset)
+            out = self._source_ended(cast("SourceEnded", record), offset, appended_at)
+        if self._states:
+            out = [*self._states, *out]
+            self._states = []
         if self._redriven.gates:
             for group in self._redriven.quiet(appended_at):
                 out += self._end_all(group, list(group.sightings.values()), offset, "redriven")
@@ -115,6 +125,7 @@ class Deduplication:
         return {
             "version": STATE_VERSION,
             "watermark": self._watermark,
+            "clock": self._clock,
             "cameras": {
                 camera_id: (c.group, c.high, c.appended_at, c.silent, dict(c.recent))
                 for camera_id, c in self._cameras.items()
@@ -131,6 +142,7 @@ class Deduplication:
                 " release that wrote it, then begin with an empty recovery folder"
             )
         self._watermark = state["watermark"]
+        self._clock = state.get("clock", 0)  # older snapshots have none
         self._groups = {key: Group() for key in state["groups"]}
         for camera_id, (key, high, appended_at, silent, recent) in state["cameras"].items():
             home = self._groups[key]
@@ -153,7 +165,7 @@ class Deduplication:
 
     # Time
 
-    def _camera(self, record: Any, appended_at: int) -> Camera:
+    def _camera(self, record: Any, offset: int, appended_at: int) -> Camera:
         """The camera of a record, which lives."""
         camera_id = record["camera_id"]
         key = record["camera_group"] or camera_id
@@ -168,46 +180,67 @@ class Deduplication:
                 home = self._groups[key] = Group()
             camera = self._cameras[camera_id] = Camera(key, home, high, appended_at)
             home.cameras.append(camera)
+        if camera.silent:
+            camera.silent = False
+            self._state(camera_id, camera, "live", offset, appended_at)
         camera.appended_at = appended_at
-        camera.silent = False
         return camera
 
+    def _state(self, camera_id: str, camera: Camera, state: str, offset: int, at: int) -> None:
+        """Say that a camera fell silent, is heard again, or that its source ended."""
+        told: CameraState = {
+            "camera_id": camera_id,
+            "camera_group": None if camera.group == camera_id else camera.group,
+            "state": state,
+            "at": at,
+            "heard_at": camera.appended_at,
+            "partition": self._partition,
+            "revision": offset,
+        }
+        self._states.append(Output("CameraState", f"camera-{camera_id}", told))
+
     def _tick(self, at: int, offset: int) -> list[Output]:
-        least, heard_since = NEVER, at - self._silence
-        for camera in self._cameras.values():
+        least, heard_since, live = NEVER, at - self._silence, 0
+        for camera_id, camera in self._cameras.items():
             if camera.silent:
                 continue
             if camera.appended_at < heard_since:
                 camera.silent = True
-            elif camera.high < least:
-                least = camera.high
-        if least == NEVER:
+                self._state(camera_id, camera, "silent", offset, at)
+                continue
+            live += 1
+            least = min(least, camera.high)
+        watermark = least - self._lateness if live else self._watermark
+        if watermark // SECOND > self._watermark // SECOND:
+            self._watermark = watermark
+        elif at // CLOCK_US <= self._clock // CLOCK_US:
             return []
-        watermark = least - self._lateness
-        if watermark // SECOND <= self._watermark // SECOND:
-            return []
-        self._watermark = watermark
+        self._clock = at
         progress: Progress = {
             "partition": self._partition,
             "revision": offset,
-            "watermark": watermark,
+            "watermark": self._watermark,
+            "clock": at,
+            "cameras": live,
         }
         return [Output("Progress", f"progress-{self._partition}", progress)]
 
     def _heartbeat(self, beat: CameraHeartbeat, offset: int, appended_at: int) -> list[Output]:
         if beat["captured_at"] > appended_at + self._ahead:
             return []
-        camera = self._camera(beat, appended_at)
+        camera = self._camera(beat, offset, appended_at)
         camera.high = max(camera.high, beat["captured_at"])
         home = camera.home
         return self._expire(home, offset) if home.expiry < camera.high else []
 
-    def _source_ended(self, ended: SourceEnded, offset: int) -> list[Output]:
+    def _source_ended(self, ended: SourceEnded, offset: int, appended_at: int) -> list[Output]:
         source = (ended["camera_id"], ended["session"])
         groups = self._redriven.at(ended["camera_group"] or ended["camera_id"])
         camera = self._cameras.get(ended["camera_id"])
         if camera is not None:
-            camera.silent = True
+            if not camera.silent:
+                camera.silent = True
+                self._state(ended["camera_id"], camera, "ended", offset, appended_at)
             groups = [camera.home, *groups]
         out: list[Output] = []
         for group in groups:
@@ -222,7 +255,7 @@ class Deduplication:
         if captured > appended_at + self._ahead:
             seconds = (captured - appended_at) / SECOND
             return [self._refuse(read, offset, "clock", f"captured {seconds:.1f} s after arrival")]
-        camera = self._camera(read, appended_at)
+        camera = self._camera(read, offset, appended_at)
         if captured < camera.high - self._lateness:
             seconds = (camera.high - captured) / SECOND
             return [self._refuse(read, offset, "late", f"{seconds:.1f} s behind its camera")]

@@ -93,7 +93,7 @@ def test_partitions_are_ranges_and_numbers(text: str, numbers: tuple[int, ...]):
         ("ALPR_LOG_URL", "kafka://:9092x", "kafka://"),
         ("ALPR_DATABASE_URL", "mysql://a@b/c", "use embedded, or postgresql://"),
         ("ALPR_API_AUTH", "none", "Input should be 'auto' or 'required'"),
-        ("ALPR_API_PROXIES", "10.0.0.1,*", "* is no address: name the proxies by IP address"),
+        ("ALPR_API_PROXIES", "10.0.0.1,*", "* is no address: give IP addresses or networks"),
         ("ALPR_METRICS_PORT", "70000", "less than or equal to 65535"),
         ("ALPR_API_PORT", "http", "ALPR_API_PORT=http cannot be used"),
         ("ALPR_DEDUP_WINDOW_S", "soon", "ALPR_DEDUP_WINDOW_S=soon cannot be used"),

@@ -98,7 +98,7 @@ GOOD = raw("PlateRead", read(0, "KAX1234"))
                 CODEC.encode(
                     "alpr.plates.detected",
                     "Progress",
-                    {"partition": 0, "revision": 0, "watermark": 0},
+                    {"partition": 0, "revision": 0, "watermark": 0, "clock": 0, "cameras": 1},
                 ),
             ),
             "decode",

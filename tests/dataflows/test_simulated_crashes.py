@@ -33,7 +33,11 @@ GARBAGE = [
     Append(b"gate", CITIES[11][0].value + b"\x00", {}, 1),  # left over
     Append(
         b"gate",
-        CODEC.encode(DETECTED.name, "Progress", {"partition": 0, "revision": 1, "watermark": 1}),
+        CODEC.encode(
+            DETECTED.name,
+            "Progress",
+            {"partition": 0, "revision": 1, "watermark": 1, "clock": 0, "cameras": 1},
+        ),
         {},
         1,
     ),  # of another topic

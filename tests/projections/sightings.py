@@ -91,4 +91,4 @@ def sighting(number: int = 0, revision: int = 0, **changed: Any) -> PlateEvent:
 
 
 def progress(watermark: int, revision: int = 0) -> Progress:
-    return {"partition": 0, "revision": revision, "watermark": watermark}
+    return {"partition": 0, "revision": revision, "watermark": watermark, "clock": 0, "cameras": 1}

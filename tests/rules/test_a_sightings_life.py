@@ -72,7 +72,7 @@ def test_the_end_of_the_source_ends_its_sightings_alone(fold):
 
 def test_the_end_of_another_session_ends_nothing(fold):
     fold.read(0, "KAX1234")
-    assert fold.ended(1, session="s0") == []
+    assert [out.name for out in fold.ended(1, session="s0")] == ["CameraState"]
     assert fold.ended(1, camera_id="nobody") == []
 
 
@@ -333,18 +333,33 @@ def test_progress_waits_for_the_slowest_camera_until_it_is_silent(fold):
         fold.heartbeat(n)
         assert all(out.record["watermark"] <= at(-10) for out in fold.tick(n))
     fold.heartbeat(31)
-    (out,) = fold.tick(31)
+    out = fold.tick(31)[-1]
     assert out.record["watermark"] == at(31) - 10 * SECOND
     fold.heartbeat(32, camera_id="slow", captured_at=at(5))
     assert fold.tick(33) == []
 
 
-def test_without_a_live_camera_there_is_no_progress(fold):
-    assert fold.tick(0) == []
+def test_without_a_live_camera_progress_tells_the_clock_alone_every_five_seconds(fold):
+    assert [out.record["watermark"] for out in fold.tick(0)] == [0]
     fold.heartbeat(0)
-    for n in range(1, 100):
-        marks = fold.tick(n)
-        assert n == 1 or marks == []
+    told = [out.record for n in range(1, 100) for out in fold.tick(n) if out.name == "Progress"]
+    alone = [record for record in told if record["cameras"] == 0]
+    assert {record["watermark"] for record in alone} == {at(-10)}
+    assert [record["clock"] for record in alone] == [at(n) for n in range(35, 100, 5)]
+
+
+def test_a_camera_that_falls_silent_is_told_once_and_when_it_is_heard_again(fold):
+    fold.heartbeat(0)
+    told = [out for n in range(1, 100) for out in fold.tick(n) if out.name == "CameraState"]
+    (silent,) = told
+    assert silent.key == "camera-gate"
+    assert silent.record["state"] == "silent"
+    assert (silent.record["heard_at"], silent.record["at"]) == (at(0), at(31))
+    (live,) = fold.heartbeat(100)
+    assert (live.record["state"], live.record["heard_at"]) == ("live", at(0))
+    (ended,) = fold.ended(101)
+    assert (ended.record["state"], ended.record["heard_at"]) == ("ended", at(100))
+    assert [out.name for n in range(102, 200) for out in fold.tick(n)].count("CameraState") == 0
 
 
 def test_ticks_never_end_a_sighting(fold):
