@@ -54,8 +54,9 @@ def read(
 
     The first line names columns of COLUMNS, in any order and case; ``plate`` is needed, and
     ``watchlist`` unless given here, where it is the list of every line that names none, as
-    ``kind`` is the kind of every line without one. Columns are parted by commas, semicolons or tabs; tags by semicolons; see ``watch_entry.entry`` for
-    values. Raises CsvError with every problem.
+    ``kind`` is the kind of every line without one. Columns are parted by commas, semicolons or
+    tabs; tags by semicolons; see ``watch_entry.entry`` for values. Raises CsvError
+    with every problem.
     """
     text = _decoded(content)
     head = text.partition("\n")[0]
