@@ -7,7 +7,9 @@
   - TooMany (429): too many wrong keys
   - NotFound (404): nothing is there under this name
   - NotAllowed (405): the address exists, for another method
-  - Unavailable (503): the views cannot be reached, or took too long
+  - Conflict (409): something else has to end first
+  - TooLarge (413): the body is larger than is read
+  - Unavailable (503): the views or the log cannot be reached, or took too long
 """
 
 import logging
@@ -21,8 +23,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from api.encode import Json
+from eventlog.log import LogError, RecordTooLarge
 from images.store import ImageError, NoPicture
 from projections.errors import QueryTimeout, ViewError
+from schemas.codec import RegistryUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -39,13 +43,22 @@ class ApiError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.headers = dict(headers or {})
+        self.more: dict[str, Any] = {}
 
 
 class BadInput(ApiError):
-    """A parameter cannot be used; nothing was looked up."""
+    """A parameter or body cannot be used; nothing was looked up or written.
+
+    ``problems`` are the places, for who can show them, each with its ``message``.
+    """
 
     status = 422
     error = "invalid_input"
+
+    def __init__(self, detail: str, problems: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(detail)
+        if problems:
+            self.more["problems"] = list(problems)
 
 
 class Unauthorised(ApiError):
@@ -97,6 +110,20 @@ class NotAllowed(ApiError):
     error = "method_not_allowed"
 
 
+class Conflict(ApiError):
+    """It can be done, but not while something else is as it is."""
+
+    status = 409
+    error = "conflict"
+
+
+class TooLarge(ApiError):
+    """The body is larger than is read."""
+
+    status = 413
+    error = "too_large"
+
+
 def wants_page(request: Request) -> bool:
     """Whether a person's browser asks (it names text/html) rather than a program."""
     return "text/html" in request.headers.get("accept", "")
@@ -112,7 +139,7 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
             page = error_page(request, error)
             page.headers.update(error.headers)
             return page
-        body = {"error": error.error, "detail": error.detail}
+        body = {"error": error.error, "detail": error.detail, **error.more}
         return Json(body, status_code=error.status, headers=error.headers)
 
     def register(kind: type[Exception], translate: Callable[[Request, Any], ApiError]) -> None:
@@ -126,6 +153,8 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
     register(HTTPException, _of_routing)
     register(ImageError, _of_pictures)
     register(ViewError, _of_view)
+    register(LogError, _of_log)
+    register(RegistryUnavailable, _of_log)
     register(Exception, _of_bug)
 
 
@@ -183,6 +212,16 @@ def _of_view(_: Request, error: ViewError) -> Unavailable:
     _log.warning("the views cannot be read: %s", error)  # not told: it names the server
     return Unavailable(
         "the database cannot be reached: try again in a moment; /health tells when it is back"
+    )
+
+
+def _of_log(_: Request, error: Exception) -> ApiError:
+    if isinstance(error, RecordTooLarge):
+        return BadInput("this is larger than a record of the log may be: shorten it")
+    _log.warning("nothing can be written to the log: %s", error)  # not told: it names the server
+    return Unavailable(
+        "the log cannot be written at the moment, and it is not known whether this was: look, "
+        "and do it again; doing it twice does no harm"
     )
 
 

@@ -1,0 +1,52 @@
+"""Reading the body of a request, never more of it than is allowed."""
+
+from typing import Any
+
+import orjson
+from fastapi import Request
+
+from api.errors import BadInput, TooLarge
+
+
+async def read(request: Request, most: int) -> bytes:
+    """The body. Raises TooLarge beyond ``most`` bytes, and reads no further."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > most:
+            raise TooLarge(
+                f"the body is larger than {most:,} bytes: send less, or use the command line"
+            )
+    return bytes(body)
+
+
+async def text(request: Request, most: int) -> str:
+    """The body as UTF-8. Raises TooLarge, BadInput."""
+    try:
+        return (await read(request, most)).decode()
+    except UnicodeDecodeError:
+        raise BadInput("the body is no UTF-8 text: send it as UTF-8") from None
+
+
+async def json_object(request: Request, most: int) -> dict[str, Any]:
+    """The body as a JSON object; {} where there is none. Raises TooLarge, BadInput."""
+    body = await read(request, most)
+    if not body.strip():
+        return {}
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"the body is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BadInput("the body is no JSON object: send one such as {}")
+    return found
+
+
+def take(body: dict[str, Any], known: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:
+    """The fields of an object that are known and not null. Raises BadInput for others."""
+    for name, value in body.items():
+        if name not in known:
+            raise BadInput(f"there is no field {name[:80]!r}: use {', '.join(sorted(known))}")
+        if value is not None and not isinstance(value, known[name]):
+            raise BadInput(f"{name}={str(value)[:80]!r} is of another kind than is needed")
+    return {name: value for name, value in body.items() if value is not None}
