@@ -1,23 +1,14 @@
 """What the sightings' view is asked: for the API and the command line. Every value is bound."""
 
-import queue
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import orjson
-from psycopg2.extensions import connection as Connection
-from psycopg2.extras import register_default_jsonb
-
-from projections.database import alive, connect, missing, scalar, speaking
-from projections.errors import ViewMissing, ViewUnavailable
+from projections.asking import Asking, Row, storable
 from projections.schema import LIVE
 from rules.text import normalise
-
-Row = dict[str, Any]
 
 # A sighting in a list; by_id adds the evidence.
 _LISTED = (
@@ -66,8 +57,8 @@ class Changes:
     complete: bool
 
 
-class SightingQueries:
-    """Reads one schema of a database; any number of threads may share it.
+class SightingQueries(Asking):
+    """Reads the sightings' view; any number of threads may share it.
 
     Every method raises ViewUnavailable, and QueryTimeout after ``timeout_ms``. At most
     ``connections`` are open; who finds none free waits for one, no longer than the timeout.
@@ -76,13 +67,7 @@ class SightingQueries:
     def __init__(
         self, url: str, schema: str = LIVE, connections: int = 8, timeout_ms: int = 5_000
     ) -> None:
-        self._url = url
-        self._schema = schema
-        self._timeout_ms = timeout_ms
-        # None is a connection yet to be made. Last in, first out: few stay busy, the rest idle.
-        self._pool: queue.LifoQueue[Connection | None] = queue.LifoQueue()
-        for _ in range(connections):
-            self._pool.put(None)
+        super().__init__(url, schema, "plate_events_hourly", connections, timeout_ms)
 
     def stats(self) -> Row:
         """Seeds' statistics of the sightings that stand: counts, first, last, averages."""
@@ -139,7 +124,7 @@ class SightingQueries:
 
         if search.plate is not None:
             if "*" in search.plate or "?" in search.plate:
-                where("plate_normalized_text LIKE %s", _pattern(search.plate))
+                where("plate_normalized_text LIKE %s", pattern(search.plate))
             else:
                 where("plate_normalized_text = %s", normalise(search.plate))
         where("camera_id = %s", search.camera)
@@ -165,7 +150,7 @@ class SightingQueries:
         gate, name = "camera_group = %(gate)s", group
         if name is None:
             gate, name = "camera_id = %(gate)s AND camera_group IS NULL", camera_id
-        if not _storable(name):
+        if not storable(name):
             return []
         return self._all(
             f"SELECT event_id, plate_normalized_text FROM plate_events WHERE {gate} "
@@ -245,23 +230,6 @@ class SightingQueries:
             found.append(gone if row["captured_at"] is None else row)
         return Changes(found, found[-1]["change"] if found else cursor, True)
 
-    def answers(self) -> bool:
-        """Whether the database can be asked now."""
-        try:
-            self._all("SELECT 1")
-        except ViewMissing:
-            return True
-        except ViewUnavailable:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Close the connections that are free."""
-        while not self._pool.empty():
-            connection = self._pool.get_nowait()
-            if connection is not None:
-                connection.close()
-
     def _list(
         self,
         conditions: Sequence[str],
@@ -270,7 +238,7 @@ class SightingQueries:
         page: tuple[int, int],
         retracted: bool,
     ) -> list[Row]:
-        if not all(map(_storable, values)):
+        if not all(map(storable, values)):
             return []
         chosen = [*conditions] if retracted else [*conditions, _STANDING]
         where = f"WHERE {' AND '.join(chosen)} " if chosen else ""
@@ -279,53 +247,12 @@ class SightingQueries:
             [*values, *page],
         )
 
-    def _all(self, statement: str, values: Any = None) -> list[Row]:
-        with (
-            speaking(self._url),
-            self._session() as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(statement, values)
-            names = [column.name for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    @contextmanager
-    def _session(self) -> Iterator[Connection]:
-        try:
-            connection = self._pool.get(timeout=self._timeout_ms / 1000)
-        except queue.Empty:
-            raise ViewUnavailable(
-                "every connection to the database is busy: try again, or allow more connections"
-            ) from None
-        try:
-            if connection is None or not alive(connection):
-                if connection is not None:
-                    connection.close()
-                connection = None
-                connection = connect(self._url, self._schema, self._timeout_ms)
-                connection.set_session(readonly=True, autocommit=True)
-                # Asked so, since a server logs every query that names a table it does not have.
-                if scalar(connection, "SELECT to_regclass('plate_events_hourly')") is None:
-                    connection.close()
-                    raise missing(self._url)
-                register_default_jsonb(connection, loads=orjson.loads)
-            yield connection
-        finally:
-            self._pool.put(connection)
-
-
-def _pattern(wildcards: str) -> str:
+def pattern(wildcards: str) -> str:
     """A LIKE pattern: every character that is no wildcard is normalised, so none needs escaping."""
     return "".join(
         {"*": "%", "?": "_"}.get(character) or normalise(character) for character in wildcards
     )
-
-
-def _storable(value: Any) -> bool:
-    """Whether a row can hold the value; text with a NUL or half a surrogate pair is in none."""
-    if not isinstance(value, str):
-        return True
-    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _after_id(columns: str) -> str:

@@ -1,6 +1,7 @@
 """Brings a database to this program's version of the views and checks whose views they are."""
 
 import re
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -29,10 +30,10 @@ class Migration:
 
 
 @cache
-def migrations() -> tuple[Migration, ...]:
-    """The steps in order; the last one's version is this program's."""
+def migrations(folder: str = "migrations") -> tuple[Migration, ...]:
+    """The steps of a folder of this room in order; the last one's version is this program's."""
     found: list[Migration] = []
-    for file in (files("projections") / "migrations").iterdir():
+    for file in (files("projections") / folder).iterdir():
         named = re.fullmatch(r"(\d{3})_(\w+)\.sql", file.name)
         if named:
             text = file.read_text(encoding="utf-8")
@@ -52,18 +53,21 @@ def migrate(
     many processes at once. Raises ViewMismatch for a server that is too old, a database of a
     newer version or of another log; ViewUnavailable.
     """
-    with speaking(url), closing(connect(url, schema)) as connection, connection:
-        if connection.server_version < _OLDEST_SERVER:
-            raise ViewMismatch(
-                f"the server is PostgreSQL {connection.info.parameter_status('server_version')}; "
-                "the views need 15 or newer"
-            )
-        with connection.cursor() as cursor:
-            lock_migrations(cursor)
-            version = _apply(cursor, schema, policies)
-            if log_uuid is not None:
-                claim(cursor, schema, log_uuid)
-    return version
+    steps = migrations()
+    with (
+        speaking(url),
+        closing(connect(url, schema)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        lock_migrations(cursor)
+        if advance(cursor, schema, steps) == 0:
+            partition(cursor, schema, policies)
+        if schema == LIVE:
+            arrange(cursor, schema, policies)
+        if log_uuid is not None:
+            claim(cursor, schema, log_uuid)
+    return steps[-1].version
 
 
 def lock_migrations(cursor: Cursor) -> None:
@@ -71,7 +75,7 @@ def lock_migrations(cursor: Cursor) -> None:
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
 
 
-def claim(cursor: Cursor, schema: str, log_uuid: str) -> None:
+def claim(cursor: Cursor, schema: str, log_uuid: str, command: str = "alpr replay") -> None:
     """Make the views those of a log, or raise ViewMismatch where they are another's."""
     cursor.execute("SELECT log_uuid FROM view_state")
     row = cursor.fetchone()
@@ -79,18 +83,31 @@ def claim(cursor: Cursor, schema: str, log_uuid: str) -> None:
     if owner is None:
         cursor.execute("UPDATE view_state SET log_uuid = %s", (log_uuid,))
     elif owner != log_uuid:
-        raise other_log(schema, owner, log_uuid)
+        raise other_log(schema, owner, log_uuid, command)
 
 
-def other_log(schema: str, owner: str, log_uuid: str) -> ViewMismatch:
+def other_log(schema: str, owner: str, log_uuid: str, command: str = "alpr replay") -> ViewMismatch:
     """The error for views that were made from another log."""
     return ViewMismatch(
         f"the views in schema {schema} were made from log {owner}, this is log {log_uuid}: "
-        "point to the right log or database, or rebuild the views with `alpr replay`"
+        f"point to the right log or database, or rebuild the views with `{command}`"
     )
 
 
-def _apply(cursor: Cursor, schema: str, policies: Policies) -> int:
+def advance(
+    cursor: Cursor, schema: str, steps: Sequence[Migration], command: str = "alpr replay"
+) -> int:
+    """Make the steps that a schema lacks, and the schema; the version that it had, 0 if none.
+
+    ``command`` is what rebuilds it. Raises ViewMismatch for a server that is too old, and for a
+    schema of a newer version.
+    """
+    connection = cursor.connection
+    if connection.server_version < _OLDEST_SERVER:
+        raise ViewMismatch(
+            f"the server is PostgreSQL {connection.info.parameter_status('server_version')}; "
+            "the views need 15 or newer"
+        )
     cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
     cursor.execute(
         "CREATE TABLE IF NOT EXISTS schema_versions (version integer PRIMARY KEY, name text)"
@@ -98,21 +115,17 @@ def _apply(cursor: Cursor, schema: str, policies: Policies) -> int:
     cursor.execute("SELECT coalesce(max(version), 0) FROM schema_versions")
     row = cursor.fetchone()
     present = row[0] if row else 0
-    newest = migrations()[-1].version
+    newest = steps[-1].version
     if present > newest:
         raise ViewMismatch(
             f"the views in schema {schema} have version {present}, this program knows {newest}: "
-            "run the newer program, or rebuild the views for this one with `alpr replay`"
+            f"run the newer program, or rebuild the views for this one with `{command}`"
         )
-    for step in migrations():
+    for step in steps:
         if step.version > present:
             cursor.execute(step.text)
             cursor.execute("INSERT INTO schema_versions VALUES (%s, %s)", (step.version, step.name))
-    if present == 0:
-        partition(cursor, schema, policies)
-    if schema == LIVE:
-        arrange(cursor, schema, policies)
-    return newest
+    return present
 
 
 def version_of(connection: Connection) -> int | None:
