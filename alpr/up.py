@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING
 
+from alpr import alerts_store
 from alpr.commands.edge import cameras_of
 from alpr.drain import QUIET_S, Drain
 from alpr.errors import AlprError, Busy
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _EVERYWHERE = ("0.0.0.0", "::")  # where to listen, and nowhere to go
 # On ALPR_METRICS_PORT and those after it, dedups beyond the first on those after these.
-_SERVING = ("project", "index", "dedup", "metrics")
+_SERVING = ("project", "alerts", "index", "dedup", "metrics")
 DATABASE_LOOK_S = 1.0  # how often the embedded database is looked at
 
 
@@ -93,9 +94,10 @@ class Up:
             self._drain = Drain(log, codec, settings.own_partitions)
             dedups = _named(Stores(settings, log.uuid).open_each())
             self._dedups = tuple(dedups)
+            alerts = alerts_store.open_store(settings, log.uuid)
             self._database = open_database(settings)
             self._supervisor = Supervisor(
-                self._programs(dedups),
+                self._programs(dedups, alerts),
                 self._say,
                 settings.home / "up.json",
                 patience=self._patience,
@@ -193,14 +195,14 @@ class Up:
                 "ALPR_PARTITIONS they read all",
             )
 
-    def _programs(self, dedups: Mapping[str, Store]) -> list[Program]:
+    def _programs(self, dedups: Mapping[str, Store], alerts: Path) -> list[Program]:
         """In the order of their start: who reads before who writes."""
         python = sys.executable
         environ = dict(os.environ) | self._settings.environ()
         bytewax = (python, "-m", "bytewax.run")
 
-        def flow(name: str) -> Program:
-            command = (*bytewax, f"dataflows.{name}")
+        def flow(name: str, *more: str) -> Program:
+            command = (*bytewax, f"dataflows.{name}", *more)
             return Program(name, command, environ | port(_SERVING.index(name)))
 
         def dedup(number: int, name: str, store: Store) -> Program:
@@ -224,6 +226,10 @@ class Up:
         ]
         if self._settings.search_url:
             programs.append(flow("index"))
+        if 0 in self._settings.own_partitions:  # one machine of several
+            store = ("-r", str(alerts), "-s", str(alerts_store.SNAPSHOT_S), "-b", "0")
+            programs.append(flow("alerts", *store))
+            programs.append(Program("notify", (python, "-m", "alpr", "notify"), environ))
         if self._edge is not None and self._settings.on_kafka:
             forward = (python, "-m", "alpr", "log", "copy", "--follow")
             programs.append(Program("forward", forward, environ))

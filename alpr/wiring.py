@@ -130,6 +130,13 @@ def hold_partitions(settings: Settings, log_uuid: str) -> IO[bytes]:
     return Stores(settings, log_uuid).hold()
 
 
+def hold_alerts(settings: Settings, log_uuid: str) -> IO[bytes]:
+    """This machine's only alerts flow on the log, while the file is open. Raises Busy."""
+    from alpr.alerts_store import hold
+
+    return hold(settings, log_uuid)
+
+
 def open_codec(settings: Settings, *, waits: bool = False) -> "Codec":
     """Records to bytes and back, against the log's schema registry.
 

@@ -7,7 +7,7 @@ every address.
 
 from functools import cache
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 
 @cache
@@ -20,3 +20,37 @@ def consumed() -> Counter:
 def written() -> Counter:
     """``alpr_database_writes_total``: changes of sightings that the view took."""
     return Counter("alpr_database_writes", "Changes of sightings that the view took")
+
+
+@cache
+def alert_events() -> Counter:
+    """``alpr_alert_events_processed_total``: revisions of sightings that met the rules."""
+    return Counter("alpr_alert_events_processed", "Revisions of sightings that met the rules")
+
+
+@cache
+def alerts_triggered() -> Counter:
+    """``alpr_alert_triggered_total`` by rule: alerts raised."""
+    return Counter("alpr_alert_triggered", "Alerts raised", ("rule",))
+
+
+@cache
+def evaluation() -> Histogram:
+    """``alpr_rule_evaluation_duration_seconds``: one revision against all rules and lists."""
+    return Histogram(
+        "alpr_rule_evaluation_duration_seconds",
+        "One revision of a sighting against all rules and watchlists",
+        buckets=(1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 0.1, 1),
+    )
+
+
+@cache
+def notifications_sent() -> Counter:
+    """``alpr_notifications_sent_total`` by channel: messages that were delivered."""
+    return Counter("alpr_notifications_sent", "Messages delivered", ("channel",))
+
+
+@cache
+def notifications_failed() -> Counter:
+    """``alpr_notifications_failed_total`` by channel: attempts that were not."""
+    return Counter("alpr_notifications_failed", "Attempts that did not deliver", ("channel",))

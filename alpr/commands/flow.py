@@ -5,12 +5,13 @@ import os
 import sys
 from contextlib import closing
 
+from alpr import alerts_store
 from alpr.layout import SNAPSHOT_S, Stores
 from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
 from alpr.wiring import open_log
 
-FLOWS = ("dedup", "project", "index", "metrics")
+FLOWS = ("dedup", "project", "index", "alerts", "metrics")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Become ``python -m bytewax.run dataflows.NAME``; dedup with the store of its partitions."""
+    """Become ``python -m bytewax.run dataflows.NAME``; dedup and alerts with their stores."""
     configure_logs(arguments.debug)
     if arguments.metrics_port is not None:
         settings = settings.changed(metrics_port=arguments.metrics_port)
@@ -34,5 +35,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         with closing(open_log(settings, waits=True)) as log:
             store = Stores(settings, log.uuid).open()
         command += ["-r", str(store), "-s", str(SNAPSHOT_S), "-b", "0"]
+    elif arguments.flow == "alerts":
+        with closing(open_log(settings, waits=True)) as log:
+            store = alerts_store.open_store(settings, log.uuid)
+        command += ["-r", str(store), "-s", str(alerts_store.SNAPSHOT_S), "-b", "0"]
     sys.stdout.flush()
     os.execve(command[0], command, dict(os.environ) | settings.environ())

@@ -21,7 +21,7 @@ from tests.deploy import composed as compose
 from tests.deploy.composed import ROOT, Refused, composed
 from tests.servers import CACHE, KAFKA_VERSION, Kafka, Minio, NotInstalled, free_port, java
 
-ONCE = {"init", "minio-init"}
+ONCE = {"init", "minio-init", "rules"}
 PORTS = {
     "kafka": ["9092"],
     "schema-registry": ["8081"],
@@ -30,8 +30,12 @@ PORTS = {
     "opensearch": ["9200"],
     "minio": ["9000", "9001"],
     "query-api": ["8000"],
+    "alert-engine": ["8003"],
 }
-OURS = {"init", "ticker", "dedup", "kafka-consumer", "index", "metrics", "query-api"}
+OURS = {
+    *("init", "rules", "ticker", "dedup", "kafka-consumer", "index", "metrics"),
+    *("alert-engine", "notify", "query-api"),
+}
 VARIABLES = {
     "KAFKA_CLUSTER_ID",
     "KAFKA_BROKER_PASSWORD",
@@ -114,7 +118,7 @@ def test_every_password_is_one_of_the_secrets(secrets, services):
             found = re.findall(r'(?:password|user_\w+)="(.*?)"', str(value))  # of Kafka's logins
             if "://" in str(value) and (password := urlsplit(value).password):
                 found.append(password)
-            if variable.endswith(("_PASSWORD", "CLUSTER_ID")):
+            if variable.endswith(("_PASSWORD", "CLUSTER_ID")) and variable != "SMTP_PASSWORD":
                 found.append(value)
             assert set(found) <= set(secrets.values()), (name, variable)
             used |= set(found)
@@ -165,6 +169,7 @@ def test_the_first_layouts_containers_are_there(services):
         "alpr-minio",
         "alpr-kafka-consumer",
         "alpr-query-api",
+        "alpr-alert-engine",
     }
 
 
@@ -194,7 +199,7 @@ def test_our_processes_have_no_rights_and_commands_that_exist(services):
         assert command in COMMANDS
         if command == "flow":
             assert arguments[0] in FLOWS
-        if name != "query-api":
+        if name not in PORTS:
             assert "ports" not in service
 
 
@@ -211,19 +216,21 @@ def test_our_processes_are_given_settings_that_the_program_takes(services):
         )
         assert settings.log_partitions == 32
         # Each knows the passwords that it needs and no other.
-        assert ("ALPR_DATABASE_URL" in environ) == (name in {"kafka-consumer", "query-api"}), name
+        assert ("ALPR_DATABASE_URL" in environ) == (
+            name in {"kafka-consumer", "notify", "query-api"}
+        ), name
         assert ("ALPR_SEARCH_URL" in environ) == (name in {"index", "query-api"}), name
-        assert ("ALPR_IMAGES_URL" in environ) == (name in {"init", "query-api"}), name
+        assert ("ALPR_IMAGES_URL" in environ) == (name in {"init", "notify", "query-api"}), name
     api = load(services["query-api"]["environment"], None)
     assert api.authenticated
-    for name in ("dedup", "kafka-consumer", "index", "metrics"):
+    for name in ("dedup", "kafka-consumer", "index", "alert-engine", "metrics"):
         assert "BYTEWAX_DATAFLOW_API_ENABLED" in services[name]["environment"]
 
 
 def test_addresses_lead_to_services_of_the_network(services):
     for name in OURS:
         for variable, value in services[name]["environment"].items():
-            if "://" in value:
+            if "://" in value and variable != "ALPR_PUBLIC_URL":
                 host = urlsplit(value).hostname
                 assert host in services, (name, variable, host)
 
