@@ -25,6 +25,8 @@ SHORT: dict[str, list[str]] = {
     "search": ["--documents", "5000"],
     "api": ["--events", "5000", "--rounds", "3", "--seconds", "1"],
     "edge": ["--stride", "60"],
+    "rules": [],
+    "alerts": ["--cars", "100"],
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
+from rules.alerts.raising import Raising
 
 from dataflows.dead_letters import dead_letter
 from dataflows.log_io import Batch, LogSink, LogSource, part_name
@@ -24,9 +25,8 @@ from dataflows.patience import Patience
 from eventlog.log import Append, Entry, Log, LogUnavailable
 from projections.rulebook import RulebookFollower
 from rules.alerts.matching import Matching
-from rules.alerts.raising import BUCKETS, Raising, bucket_of
 from rules.alerts.rulebook import Rulebook
-from rules.alerts.signals import Clock, Signal
+from rules.alerts.signals import BUCKETS, Signal, buckets
 from schemas.codec import Codec, DecodeError, RegistryUnavailable
 from schemas.topics import ALERTS, DETECTED, DLQ, partition_of
 
@@ -99,11 +99,8 @@ class Match:
             assert self._fold is not None
             try:
                 for signal in self._one(self._fold, entry):
-                    if isinstance(signal, Clock):
-                        for bucket in range(BUCKETS):
-                            by_bucket[bucket].append(signal)
-                    else:
-                        by_bucket[bucket_of(signal.rule)].append(signal)
+                    for bucket in buckets(signal):
+                        by_bucket[bucket].append(signal)
             except DecodeError as error:
                 dead.append(dead_letter(self._codec, entry, "decode", error.reason, error.detail))
             except Exception as error:  # a poisoned record must not stop all that follow it
@@ -120,7 +117,7 @@ class Match:
 
     def _one(self, fold: Matching, entry: Entry) -> list[Signal]:
         if entry.value is None:
-            return fold.erase((entry.key or b"").decode("utf-8", "replace"), entry.appended_at)
+            return fold.erase((entry.key or b"").decode("utf-8", "replace"))
         name, record = self._decode(entry.value)
         if name not in DETECTED.records:
             raise DecodeError("schema", f"a {name} does not belong on {DETECTED.name}")
