@@ -184,7 +184,7 @@ def fill(name: str, template: str, values: Mapping[str, str]) -> str:
         if field not in values:
             raise OptionsError(
                 f"{name}: there is no field {found[0][:80]!r}; there are "
-                f"{', '.join('{' + known + '}' for known in FIELDS)}; a brace itself is {{{{ or }}}}"
+                f"{', '.join('{' + known + '}' for known in FIELDS)}; write a brace twice"
             )
         return values[field]
 

@@ -19,8 +19,19 @@ def open_channels(
     WEBHOOK_, TWILIO_, APPRISE_ or NOTIFY_ is looked at. ``allow`` are private networks that
     webhooks of rules may lead to.
     """
+    # Apprise takes a second to import, which who only checks options need not wait for.
+    from notify.channels.mail import Mail
+    from notify.channels.services import Service
+    from notify.channels.slack import Slack
+    from notify.channels.sms import Sms
     from notify.channels.webhook import Webhook
 
     environment = Environment(environ)
     post = Post(allow)
-    return {"webhook": Webhook(environment, post)}
+    return {
+        "email": Mail(environment),
+        "slack": Slack(environment, post),
+        "webhook": Webhook(environment, post),
+        "sms": Sms(environment),
+        "apprise": Service(environment),
+    }
