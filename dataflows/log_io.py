@@ -196,6 +196,29 @@ class LogSource(FixedPartitionedSource["tuple[str, Batch]", "tuple[str, int]"]):
         )
 
 
+class Together(FixedPartitionedSource["tuple[str, Batch]", "tuple[str, int]"]):
+    """Several topics as one input; a batch's entries name theirs.
+
+    Of several inputs the one that begins an epoch first busies a core until all have begun it.
+    """
+
+    def __init__(self, topics: Mapping[str, LogSource]) -> None:
+        self._topics = topics
+
+    def list_parts(self) -> list[str]:
+        """One part for each partition of each topic."""
+        return [
+            f"{name}/{part}" for name, topic in self._topics.items() for part in topic.list_parts()
+        ]
+
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: tuple[str, int] | None
+    ) -> _Reader:
+        """The reader of one partition of one topic."""
+        topic, _, part = for_part.rpartition("/")
+        return self._topics[topic].build_part(step_id, part, resume_state)
+
+
 class _Writer(StatefulSinkPartition["Sequence[Append]", None]):
     def __init__(self, log: Log, topic: str, partition: int) -> None:
         self._log = log

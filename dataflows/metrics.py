@@ -14,11 +14,10 @@ from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
-from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import StatefulSinkPartition
 
 from dataflows.dead_letters import NOTE, dead_letter
-from dataflows.log_io import Batch, LogSource, PartitionSink
+from dataflows.log_io import Batch, LogSource, PartitionSink, Together
 from eventlog.log import Append, Entry, Log
 from eventlog.span import span
 from schemas.codec import Codec, DecodeError
@@ -238,29 +237,6 @@ def _furthest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int
     return {topic: max(one.get(topic, 0), other.get(topic, 0)) for topic in {*one, *other}}
 
 
-class _Together(FixedPartitionedSource["tuple[str, Batch]", "tuple[str, int]"]):
-    """Several topics as one input.
-
-    Of several inputs the one that begins an epoch first busies a core until all have begun it.
-    """
-
-    def __init__(self, topics: Mapping[str, LogSource]) -> None:
-        self._topics = topics
-
-    def list_parts(self) -> list[str]:
-        """One part for each partition of each topic."""
-        return [
-            f"{name}/{part}" for name, topic in self._topics.items() for part in topic.list_parts()
-        ]
-
-    def build_part(
-        self, step_id: str, for_part: str, resume_state: tuple[str, int] | None
-    ) -> StatefulSourcePartition["tuple[str, Batch]", "tuple[str, int]"]:
-        """The reader of one partition of one topic."""
-        topic, _, part = for_part.rpartition("/")
-        return self._topics[topic].build_part(step_id, part, resume_state)
-
-
 def metrics_flow(log: Log, codec: Codec, node: str, partitions: Sequence[int]) -> Dataflow:
     """The dataflow over some partitions of one log; several may run over disjoint ones."""
     starts = going_on(log, partitions)
@@ -269,7 +245,7 @@ def metrics_flow(log: Log, codec: Codec, node: str, partitions: Sequence[int]) -
         for topic in TOPICS
     }
     flow = Dataflow("metrics")
-    read = op.input("read", flow, _Together(topics))
+    read = op.input("read", flow, Together(topics))
     op.output("to_metrics", read, MetricsSink(log, codec, node, partitions))
     return flow
 

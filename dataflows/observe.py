@@ -18,8 +18,8 @@ def consumed() -> Counter:
 
 @cache
 def written() -> Counter:
-    """``alpr_database_writes_total``: changes of sightings that the view took."""
-    return Counter("alpr_database_writes", "Changes of sightings that the view took")
+    """``alpr_database_writes_total``: changes that the views in PostgreSQL took."""
+    return Counter("alpr_database_writes", "Changes that the views took")
 
 
 @cache
