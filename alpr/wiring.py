@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from images.store import ImageStore
     from images.upload import Uploads
     from projections.access import AccessKeys
+    from projections.alert_queries import AlertQueries
+    from projections.alert_view import AlertView
     from projections.queries import SightingQueries
     from projections.search_view import SearchView
     from projections.view import SightingsView
@@ -260,6 +262,20 @@ def open_view(settings: Settings, database: Database, log_uuid: str) -> "Sightin
 
     policies = Policies(retain_days=settings.retention_view_days or None)
     return SightingsView(database.url, log_uuid, policies=policies)
+
+
+def open_alert_view(database: Database, log_uuid: str) -> "AlertView":
+    """The writer of the alerts' view; makes its tables. Raises projections.errors.ViewError."""
+    from projections.alert_view import AlertView
+
+    return AlertView(database.url, log_uuid)
+
+
+def open_alert_queries(database: Database) -> "AlertQueries":
+    """What is asked of alerts, rules and watchlists."""
+    from projections.alert_queries import AlertQueries
+
+    return AlertQueries(database.url)
 
 
 def open_queries(database: Database) -> "SightingQueries":
