@@ -11,7 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from api import errors, events, login, models, observe, pages, parameters, reference
+from api import errors, events, login, models, observe, pages, parameters, pictures, reference
 from api.encode import Json
 from api.guard import COOKIE, Guard, Trust
 from api.head import HeadAsGet
@@ -19,6 +19,7 @@ from api.hosts import OwnHosts
 from api.live import LiveFeed, Pace
 from api.roles import NEEDED
 from api.shared import Shared
+from images.links import SignedLinks
 from images.store import ImageStore
 from projections.access import AccessKeys
 from projections.errors import ViewError
@@ -55,6 +56,7 @@ def create_app(
     pace: Pace = Pace(),  # noqa: B008 (frozen)
     trust: Trust = Trust(),  # noqa: B008 (frozen)
     counted: Collector | None = None,
+    links: SignedLinks | None = None,
 ) -> FastAPI:
     """The application on a read model, a picture store and keys, which stay the caller's.
 
@@ -63,7 +65,8 @@ def create_app(
     localhost. ``cors_origins`` are the origins whose pages may read the API, such as
     ``https://gate.example``. ``app.state.feed`` is the LiveFeed, to be closed before the server
     waits for its connections to end. ``counted`` is
-    served at /metrics beside what is counted here.
+    served at /metrics beside what is counted here. ``links`` are the signed links to pictures that
+    are good without a key; without them none is.
     """
     feed = LiveFeed(queries, pace)
     guard = Guard(keys, NEEDED, trust)
@@ -162,6 +165,7 @@ def create_app(
     app.include_router(login.router(keys, guard, rendered))
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
+    app.include_router(pictures.router(images, links))
     return app
 
 

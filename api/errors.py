@@ -6,6 +6,7 @@
   - Forbidden (403): the key is not enough, or another site's page asked
   - TooMany (429): too many wrong keys
   - NotFound (404): nothing is there under this name
+  - Gone (410): it was there, and its time is over
   - NotAllowed (405): the address exists, for another method
   - Conflict (409): something else has to end first
   - TooLarge (413): the body is larger than is read
@@ -94,6 +95,13 @@ class NotFound(ApiError):
 
     status = 404
     error = "not_found"
+
+
+class Gone(ApiError):
+    """It was there under this name, and its time is over."""
+
+    status = 410
+    error = "gone"
 
 
 class Unavailable(ApiError):

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 from projections.access import Role
 
-# None: anyone, and so no data. A route that is not here is refused to everybody.
+# None: anyone, and so no data, but where the address itself is the permission. A route that is not here is refused to everybody.
 NEEDED: Mapping[str, Role | None] = {
     "GET /health": None,
     "GET /static/{name}": None,
     "GET /login": None,
     "POST /login": None,
     "POST /logout": None,
+    "GET /pictures/{token}": None,  # a signed link, which says which picture and until when
     "GET /": Role.READ,
     "GET /docs": Role.READ,
     "GET /openapi.json": Role.READ,

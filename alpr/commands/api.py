@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from api.app import create_app
     from api.counted import Counted
     from api.serve import ServeError, serve
+    from images.links import SignedLinks, secret_of
 
     configure_logs(arguments.debug)
     # uvicorn ends well and then raises the signal again, which must not keep us from leaving the
@@ -68,6 +69,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             keys=keys,
             hosts=settings.api_hosts,
             counted=Counted(lambda: (open_log(settings), open_codec(settings))),
+            links=SignedLinks(secret_of(settings.link_secret_file)),
         )
         if keys is not None:
             address = f"http://{_named(host, settings.api_hosts)}:{port}"
