@@ -74,16 +74,17 @@ class Alert:
     comments: int = 0
     """How many people's events said something, comments with an acknowledgement included."""
     seen: tuple[int, ...] = ()
-    """Marks of the latest records that were news, to know a repeat by."""
+    """Marks of the latest records, to know a repeat by."""
 
 
 def fold(alert: Alert | None, event: AlertEvent) -> tuple[Alert, bool]:
     """The alert after an event, and whether that is news: to be told, and a line of its history.
 
-    No news is what was there before; an ``acknowledged`` or ``resolved`` that came second and
-    says nothing; a ``raised`` of an alert that stands or is resolved, a ``withdrawn`` of one that
-    is withdrawn; an ``updated`` that changes nothing. One raised by the same revision of the same
-    sighting as before its withdrawal stands again and is no news either: a crash repeats it.
+    No news is a record that was there before (of the latest ``SEEN``); an ``acknowledged`` or
+    ``resolved`` that came second and says nothing; a ``raised`` of an alert that stands or is
+    resolved, a ``withdrawn`` of one that is withdrawn; an ``updated`` that changes nothing. One
+    raised by the same revision of the same sighting as before its withdrawal stands again and is
+    no news either: a crash repeats it.
     """
     mark = _mark(event)
     if alert is None:
@@ -100,7 +101,7 @@ def fold(alert: Alert | None, event: AlertEvent) -> tuple[Alert, bool]:
             news = alert.withdrawn_at is None
         case _:
             news = after != alert
-    return (replace(after, seen=(*alert.seen, mark)[-SEEN:]) if news else after), news
+    return replace(after, seen=(*alert.seen, mark)[-SEEN:]), news
 
 
 def _after(alert: Alert, event: AlertEvent) -> Alert:
