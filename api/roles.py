@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from projections.access import Role
 
-# None: anyone, and so no data, but where the address itself is the permission. A route that is not here is refused to everybody.
+# None: anyone, and so no data, but where the address itself is the permission. A route that is
+# not here is refused to everybody.
 NEEDED: Mapping[str, Role | None] = {
     "GET /health": None,
     "GET /static/{name}": None,
