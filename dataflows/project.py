@@ -1,31 +1,39 @@
-"""Sightings become rows: alpr.plates.detected → the read model in PostgreSQL.
+"""What the log says becomes rows in PostgreSQL: sightings in one view, alerts in another.
 
 ``python -m bytewax.run dataflows.project`` runs it on the settings' log and database. It takes
-no recovery store: it starts where its view stands, since rows and position are written together.
+no recovery store: it starts where its views stand, since rows and position are written together.
 While the database or the schema registry is away it waits where it is and reads nothing.
+
+Whose is partition 0 writes rules and watchlists too, whose topics have no other.
 """
 
 import atexit
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from itertools import count
+from typing import Any, NamedTuple, Protocol
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import StatefulSinkPartition
 
 from dataflows.dead_letters import dead_letter
-from dataflows.log_io import Batch, LogSource, PartitionSink, part_name
+from dataflows.log_io import IDLE, Batch, Idle, LogSource, PartitionSink, Together, part_name
 from dataflows.observe import written
 from dataflows.patience import Patience
 from dataflows.retention import Retention
 from eventlog.log import Append, Entry, Log, LogUnavailable
+from projections.alert_view import SHOWN, AlertView, alert_change_of
 from projections.errors import EmbeddedError, PositionConflict, ViewMissing, ViewUnavailable
-from projections.view import Change, Refused, SightingsView, change_of
+from projections.view import Refused, SightingsView, change_of
 from schemas.codec import Codec, DecodeError, RegistryUnavailable
-from schemas.topics import DETECTED, DLQ
+from schemas.topics import ALERTS, DETECTED, DLQ, TOPICS
 
 GROUP = "alpr-storage-consumer"
 """The group that Kafka's tools show the lag of; the position itself is the view's."""
+_SOON: Idle = (timedelta(milliseconds=10), timedelta(milliseconds=50))
+_SLOW: Idle = (timedelta(milliseconds=50), timedelta(milliseconds=100))
+"""How soon to look again for alerts, and for what people look at after they did something."""
 
 
 def _patience(revive: Callable[[], object] = lambda: None) -> Patience:
@@ -36,22 +44,66 @@ def _patience(revive: Callable[[], object] = lambda: None) -> Patience:
     return Patience(away, (ViewMissing,), revive)
 
 
+class Written(Protocol):
+    """A view as it is written from one topic."""
+
+    def positions(self) -> dict[int, int]:
+        """The next offset of each partition that was ever read."""
+        ...
+
+    def apply(
+        self,
+        partition: int,
+        expected: int,
+        changes: Sequence[Any],
+        next_offset: int,
+        on_refused: Callable[[list[Refused]], None],
+        /,
+    ) -> list[Refused]:
+        """Write changes and move the position, or neither; see SightingsView."""
+        ...
+
+
+class Views(NamedTuple):
+    """The views that the flow writes."""
+
+    sightings: SightingsView
+    alerts: AlertView
+
+
+class _OfAlerts:
+    """The alerts' view as it is written from one of its topics."""
+
+    def __init__(self, view: AlertView, topic: str) -> None:
+        self._view = view
+        self._topic = topic
+
+    def positions(self) -> dict[int, int]:
+        return self._view.positions(self._topic)
+
+    def apply(self, *given: Any) -> list[Refused]:
+        return self._view.apply(self._topic, *given)
+
+
 class Projection:
-    """Applies batches of one partition to the view, and keeps what does not fit as dead letters."""
+    """Applies batches of one partition to a view, and keeps what does not fit as dead letters."""
 
     def __init__(
         self,
         log: Log,
         codec: Codec,
-        view: SightingsView,
+        view: Written,
         partition: int,
         patience: Patience,
+        *,
+        change: Callable[[Entry, Codec], Any] = change_of,
     ) -> None:
         self._log = log
         self._codec = codec
         self._view = view
         self._partition = partition
         self._patience = patience
+        self._change = change
 
     def apply(self, batch: Batch) -> None:
         """Write a batch's rows and position in one transaction.
@@ -60,11 +112,13 @@ class Projection:
         between the two it is there twice, with the same coordinates.
         """
         dead: list[Append] = []
-        changes: list[Change] = []
+        changes: list[Any] = []
         entries: list[Entry] = []
         for entry in batch.entries:
             try:
-                changes.append(self._patience.until(lambda one=entry: change_of(one, self._codec)))
+                changes.append(
+                    self._patience.until(lambda one=entry: self._change(one, self._codec))
+                )
                 entries.append(entry)
             except DecodeError as error:
                 dead.append(dead_letter(self._codec, entry, "decode", error.reason, error.detail))
@@ -95,14 +149,16 @@ class Projection:
 
 
 class _Rows(StatefulSinkPartition["Batch", None]):
-    def __init__(self, projection: Projection, retention: Retention, patience: Patience) -> None:
-        self._projection = projection
+    def __init__(
+        self, projections: Mapping[str, Projection], retention: Retention, patience: Patience
+    ) -> None:
+        self._projections = projections
         self._retention = retention
         self._patience = patience
 
     def write_batch(self, values: list[Batch]) -> None:
         for batch in values:
-            self._projection.apply(batch)
+            self._projections[batch.entries[0].topic].apply(batch)
         self._patience.until(self._retention.look)
 
     def snapshot(self) -> None:
@@ -110,21 +166,34 @@ class _Rows(StatefulSinkPartition["Batch", None]):
 
 
 class ViewSink(PartitionSink["Batch"]):
-    """Writes batches to the view, one transaction each."""
+    """Writes batches of each topic to its view, one transaction each."""
 
     def __init__(
         self,
         log: Log,
         codec: Codec,
-        view: SightingsView,
+        views: Views,
         partitions: Sequence[int],
         patience: Patience,
     ) -> None:
         super().__init__(partitions)
         self._patience = patience
-        self._retention = Retention(view)
+        self._retention = Retention(views.sightings)
         self._projections = {
-            part_name(partition): Projection(log, codec, view, partition, patience)
+            part_name(partition): {
+                DETECTED.name: Projection(log, codec, views.sightings, partition, patience),
+                **{
+                    topic: Projection(
+                        log,
+                        codec,
+                        _OfAlerts(views.alerts, topic),
+                        partition,
+                        patience,
+                        change=alert_change_of,
+                    )
+                    for topic in SHOWN
+                },
+            }
             for partition in partitions
         }
 
@@ -136,28 +205,41 @@ class ViewSink(PartitionSink["Batch"]):
 def project_flow(
     log: Log,
     codec: Codec,
-    view: SightingsView,
+    views: Views,
     partitions: Sequence[int],
     patience: Patience | None = None,
 ) -> Dataflow:
-    """The dataflow over some partitions of one log; it waits while the view cannot be written,
-    ends where it must not be, and starts again where the view stands.
+    """The dataflow over some partitions of one log; it waits while a view cannot be written,
+    ends where it must not be, and starts again where the views stand.
     """
     waits = patience if patience is not None else _patience()
-    starts = waits.until(view.positions)
-    for partition, position in starts.items():
-        end = log.end(DETECTED.name, partition)
-        if position > end:
-            raise PositionConflict(
-                f"{DETECTED.name}, partition {partition}: the view has read up to {position} and"
-                f" the log ends at {end}. The log was restored from an older copy: bring back the"
-                " newer one, or rebuild the view with `alpr replay`"
-            )
+    starts = {DETECTED.name: waits.until(views.sightings.positions)}
+    for topic in SHOWN:
+        starts[topic] = waits.until(lambda topic=topic: views.alerts.positions(topic))
+    for topic, positions in starts.items():
+        _check(log, topic, positions)
+    idle = {DETECTED.name: IDLE, ALERTS.name: _SOON}
+    topics = {
+        topic: LogSource(log, topic, own, at, group=GROUP, idle=idle.get(topic, _SLOW))
+        for topic, at in starts.items()
+        if (own := [p for p in partitions if TOPICS[topic].partitioned or p == 0])
+    }
     flow = Dataflow("project")
-    source = LogSource(log, DETECTED.name, partitions, starts, group=GROUP)
-    detected = op.input("detected", flow, source)
-    op.output("to_view", detected, ViewSink(log, codec, view, partitions, waits))
+    read = op.input("read", flow, Together(topics))
+    op.output("to_view", read, ViewSink(log, codec, views, partitions, waits))
     return flow
+
+
+def _check(log: Log, topic: str, positions: Mapping[int, int]) -> None:
+    for partition, position in positions.items():
+        end = log.end(topic, partition)
+        if position > end:
+            which = "" if topic == DETECTED.name else " --view alerts"
+            raise PositionConflict(
+                f"{topic}, partition {partition}: the view has read up to {position} and"
+                f" the log ends at {end}. The log was restored from an older copy: bring back the"
+                f" newer one, or rebuild the view with `alpr replay{which}`"
+            )
 
 
 def flow() -> Dataflow:
@@ -171,5 +253,6 @@ def flow() -> Dataflow:
         atexit.register(database.stop)
         waits = _patience(database.ensure)
         view = waits.until(lambda: wiring.open_view(settings, database, log.uuid))
+        alerts = waits.until(lambda: wiring.open_alert_view(database, log.uuid))
         codec = wiring.open_codec(settings, waits=True)
-        return project_flow(log, codec, view, settings.own_partitions, waits)
+        return project_flow(log, codec, Views(view, alerts), settings.own_partitions, waits)
