@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from re import fullmatch
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -20,6 +20,12 @@ import httpcore
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
+
+# Special networks that older Pythons take for open: IANA's registries of 2024.
+_SPECIAL = tuple(
+    ip_network(text)
+    for text in ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/23")
+)
 
 LIMIT_S = 20.0  # for all of one post, the answer included
 CONNECT_S = 5.0  # for one address of a name
@@ -89,12 +95,12 @@ def is_public(address: Address) -> bool:
         inner = address.ipv4_mapped or address.sixtofour
         if inner is not None:
             return is_public(inner)
-        if address.teredo is not None:
-            return False
         if address.is_site_local:
             return False
-    return address.is_global and not (
-        address.is_multicast or address.is_reserved or address.is_link_local
+    if address.is_multicast or address.is_reserved or address.is_link_local:
+        return False
+    return address.is_global and not any(
+        address in network for network in _SPECIAL if network.version == address.version
     )
 
 
