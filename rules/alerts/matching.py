@@ -12,6 +12,7 @@ STATE_VERSION = 1
 MINUTE = 60_000_000
 REPEATS = 10 * MINUTE
 """How long a sighting that is over is known, so that what a crash repeats is no news."""
+_LAST = 1 << 62
 LONGEST = 7 * 24 * 60 * MINUTE
 """After so long without a word a sighting that never ended is given up."""
 
@@ -62,9 +63,13 @@ class Matching:
             self._swept = state["swept"]
             self._known = {
                 event_id: _Known(
-                    *known[:4], tuple((name, Standing(*standing)) for name, standing in known[4])
+                    revision,
+                    last_seen,
+                    over,
+                    facts,
+                    tuple((name, Standing(*one)) for name, one in standing),
                 )
-                for event_id, known in state["known"].items()
+                for event_id, (revision, last_seen, over, facts, standing) in state["known"].items()
             }
             self._silent = {c: (s, frozenset(told)) for c, (s, told) in state["silent"].items()}
 
@@ -83,7 +88,10 @@ class Matching:
 
     def erase(self, event_id: str) -> list[Signal]:
         """What a tombstone says: the sighting is gone, and with it what it caused."""
-        self._known.pop(event_id, None)
+        known = self._known.get(event_id)
+        if known is not None:
+            # Nothing is left of it, but that no repeat brings it back.
+            self._known[event_id] = _Known(_LAST, known.last_seen, True, (), ())
         return [Erased(event_id)]
 
     def snapshot(self) -> dict[str, Any]:
