@@ -108,6 +108,13 @@ class AlertQueries(Asking):
                 severities[row["severity"]] = severities.get(row["severity"], 0) + row["n"]
         return {"states": states, "open": severities}
 
+    def raised(self, since: datetime) -> dict[str, int]:
+        """How many alerts each rule raised from a time of event on; rules with none are left out."""
+        rows = self._all(
+            "SELECT rule, count(*) AS n FROM alerts WHERE raised_at >= %s GROUP BY 1", [since]
+        )
+        return {row["rule"]: row["n"] for row in rows}
+
     def alert(self, alert_id: str) -> Row | None:
         """One alert with its ``history`` in the order of the log, and its ``notifications``.
 
