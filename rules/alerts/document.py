@@ -19,6 +19,7 @@ Path = tuple[str | int, ...]
 
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _WORDS = {"null": None, "~": None, "": None, "true": True, "false": False}
 
 
@@ -130,7 +131,7 @@ def _built(text: str) -> Document:  # noqa: PLR0912, one a kind of event
         if nodes > MAX_NODES or len(stack) >= MAX_DEPTH:
             raise DocumentError(
                 _line(event),
-                here,
+                here[:6],
                 f"too large: at most {MAX_NODES:,} values, {MAX_DEPTH} deep; split the file",
             )
         holder = stack[-1] if stack else None
@@ -138,6 +139,7 @@ def _built(text: str) -> Document:  # noqa: PLR0912, one a kind of event
             if not isinstance(event, yaml.ScalarEvent):
                 raise DocumentError(_line(event), here, "a key must be a word: put it in quotes")
             key = str(cast(Any, event).value)
+            _printable(key, event)
             if key in holder.keys:
                 said = f"stands here twice, first in line {holder.keys[key]}: keep one"
                 repeated.append((_line(event), (*here, key), said))
@@ -187,6 +189,7 @@ def _plain(event: Any, here: Path) -> None:
 
 def _scalar(event: Any) -> str | int | float | bool | None:
     text: str = event.value
+    _printable(text, event)
     if event.style:
         return text
     word = text.lower() if text in (text.lower(), text.upper(), text.capitalize()) else text
@@ -195,6 +198,12 @@ def _scalar(event: Any) -> str | int | float | bool | None:
     if _INT.fullmatch(text):
         return int(text)
     return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _printable(text: str, event: Any) -> None:
+    # Escapes bring in what a text may not hold as it is; databases refuse it.
+    if _CONTROL.search(text):
+        raise DocumentError(_line(event), (), "a control character by an escape: take it out")
 
 
 def _line(event: Any) -> int:

@@ -11,7 +11,7 @@ from rules.alerts.calendar import holidays_of, zone
 from rules.alerts.duration import microseconds, written
 from rules.alerts.fields import FIELDS, Field, FieldError, canonical
 from rules.alerts.holds import PatternError, regex
-from rules.alerts.normal import DAYS, FIELD_OF, KINDS
+from rules.alerts.normal import DAYS, FIELD_OF, KINDS, ON
 from rules.alerts.rule import (
     Action,
     All,
@@ -41,7 +41,6 @@ Plain = Mapping[str, Any]
 COOLDOWN = "5m"
 """As long as dedup takes one stay for one sighting, so that a car that waits alerts once."""
 SURE = 0.8
-ON = ("raised", "withdrawn")
 MAX_CONDITIONS = 20_000
 """Conditions of one rule, every plate of a list counted."""
 
@@ -326,7 +325,8 @@ class Reader:
             begin, end = DAYS.index(first), DAYS.index(last or first)
             if end < begin:
                 here = (*path, "days", i) if isinstance(value, list) else (*path, "days")
-                self._wrong(here, f'{one!r} goes backwards: write ["{first}-sun", "mon-{last}"]')
+                begun = "mon" if last == "mon" else f"mon-{last}"
+                self._wrong(here, f"{one!r} goes backwards: write [{first}-sun, {begun}]")
             days.update(range(begin, end + 1))
         return tuple(sorted(days))
 

@@ -45,6 +45,8 @@ FIELD_OF = {
 
 _KEY_OF = {field: key for key, field in FIELD_OF.items()}
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+ON = ("raised", "withdrawn")
+"""What an action tells that does not say."""
 KINDS = ("raised", "updated", "withdrawn", "acknowledged", "resolved")
 WORDS = ("name", "description", "enabled", "severity", "actions", "escalate")
 """Keys of a rule that do not decide what it matches."""
@@ -148,6 +150,8 @@ def to_yaml(rules: Iterable[Rule]) -> str:
     short: list[dict[str, Any]] = []
     for rule in rules:
         value = as_value(rule)
+        for actions in (value["actions"], value.get("escalate", {}).get("actions", [])):
+            actions[:] = [_short_action(action) for action in actions]
         short.append(
             {
                 key: value[key]
@@ -160,8 +164,17 @@ def to_yaml(rules: Iterable[Rule]) -> str:
     )
 
 
+def _short_action(action: dict[str, Any]) -> dict[str, Any]:
+    rest = {key: action[key] for key in action if key not in ("type", "on")}
+    on = {} if action["on"] == list(ON) else {"on": action["on"]}
+    return {"type": action["type"], **rest, **on}
+
+
 class _Dumper(yaml.SafeDumper):
-    """Writes what is equal out each time: the language has no aliases."""
+    """Lists indented; what is equal written out each time: the language has no aliases."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        return super().increase_indent(flow, False)
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
