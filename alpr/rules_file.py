@@ -4,13 +4,15 @@ The log remembers what a file wrote, by its actor ``file:NAME``. So a file that 
 writes nothing however often it is applied, and what people changed since is left alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alpr.errors import ConfigError
 from eventlog.log import Log
 from eventlog.span import span
+from notify.channel import OptionsError
+from notify.channels import check
 from projections.statements import Statements
 from rules.alerts.parse import RuleFile, RulesError, parse
 from schemas.codec import Codec, DecodeError
@@ -21,7 +23,11 @@ Clock = Callable[[], int]
 
 
 class RulesFileError(ConfigError):
-    """A file of rules cannot be read or used; the text names file, line and field."""
+    """A file's rules cannot be used; ``problems`` name file, line and field, one each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,35 +42,50 @@ class Applied:
 
 @dataclass(slots=True)
 class Told:
-    """A rule's last version, and the last by one actor; None where there is none."""
+    """A rule's last version, log times of that and of its first, and the last by one actor."""
 
     last: RuleVersion
+    at: int
+    first_at: int
     own: RuleVersion | None = None
 
 
 def load(path: Path) -> RuleFile:
-    """The rules and examples of a file. Raises RulesFileError with everything that is wrong."""
+    """The rules and examples of a file, whose actions may be taken as they are.
+
+    Raises ConfigError where it cannot be read, RulesFileError with everything that is wrong.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except OSError as error:
-        raise RulesFileError(
+        raise ConfigError(
             f"{path} cannot be read: {error.strerror}; name a file of rules"
         ) from error
-    except UnicodeDecodeError as error:
-        raise RulesFileError(f"{path} is no UTF-8 text: {error}; save it as UTF-8") from error
     try:
-        return parse(text, str(path))
+        file = parse(content, str(path))
     except RulesError as error:
-        raise RulesFileError(str(error)) from error
+        raise RulesFileError([str(problem) for problem in error.problems]) from error
+    if problems := [f"{path}: {told}" for told in _options(file)]:
+        raise RulesFileError(problems)
+    return file
 
 
-def apply(
-    log: Log, codec: Codec, path: Path, clock: Clock, *, force: bool = False
-) -> Applied:
+def _options(file: RuleFile) -> Iterator[str]:
+    """What the channels would refuse of the rules' actions, without looking for secrets."""
+    for rule in file.rules:
+        later = rule.escalation.actions if rule.escalation else ()
+        for action in (*rule.actions, *later):
+            try:
+                check(action.type, action.options)
+            except OptionsError as error:
+                yield f"rule {rule.name!r}: {error}"
+
+
+def apply(log: Log, codec: Codec, path: Path, clock: Clock, *, force: bool = False) -> Applied:
     """Bring a file's rules into force; with ``force`` also where somebody else changed them since.
 
     A rule is written where it differs from what the file wrote last, and removed where the file
-    had it and has it no more. Raises RulesFileError, and then nothing was written.
+    had it and has it no more. Raises what ``load`` raises, and then nothing was written.
     """
     return Ruling(log, codec, f"file:{path.name}", clock).follow(load(path), force=force)
 
@@ -126,8 +147,9 @@ def told(log: Log, codec: Codec, actor: str = "") -> dict[str, Told]:
             continue  # the engine tells of it, and it is a dead letter of the views
         if name != "RuleVersion":
             continue
-        known = rules.setdefault(version["name"], Told(version))
-        known.last = version
+        at = entry.appended_at
+        known = rules.setdefault(version["name"], Told(version, at, at))
+        known.last, known.at = version, at
         if version["actor"] == actor:
             known.own = version
     return rules
