@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rules.alerts.holds import holds, watched
+from rules.alerts.masks import Masks
 from rules.alerts.rule import All, AnyOf, Condition, Rule, Silent, Watched
 from rules.alerts.watch import Watchlists
 from schemas.records import PlateEvent, WatchHit
@@ -22,19 +23,47 @@ class Hit(NamedTuple):
     """The best match of a watchlist that the step asks for, if it asks for one."""
 
 
+class _Version(NamedTuple):
+    """A rule from ``at`` on (log time), and the number of each of its steps in the masks."""
+
+    at: int
+    rule: Rule | None
+    steps: tuple[int, ...]
+
+
 class Rulebook:
-    """Every version of every rule, append-only, together with the watchlists."""
+    """Every version of every rule, append-only, together with the watchlists.
+
+    All versions' conditions are in one set of masks. A match is looked for among the newest
+    versions where ``at`` is past their time, else among all, of which those then in force stay.
+    """
 
     def __init__(self) -> None:
         self.watch = Watchlists()
-        self._histories: dict[str, list[tuple[int, Rule | None]]] = {}
+        self._histories: dict[str, list[_Version]] = {}
+        self._masks = Masks()
+        self._owners: list[str] = []
+        """Of each condition in the masks the rule."""
+        self._known: dict[tuple[str, str], tuple[int, ...]] = {}
+        """By name and shape the numbers of the steps: versions that decide alike share them."""
+        self._all = 0
+        self._newest = 0
+        """The bits of all versions, and of the newest."""
         self._changes: list[int] = []
 
     def put(self, name: str, rule: Rule | None, at: int) -> None:
-        """Take a version of a rule, in force from log time ``at``; None removes it."""
+        """Take a version of a rule, in force from log time ``at``; None removes it.
+
+        Of two with one time the one that came later counts.
+        """
         history = self._histories.setdefault(name, [])
-        place = bisect_right(history, at, key=lambda version: version[0])
-        history.insert(place, (at, rule))
+        steps = self._numbered(name, rule) if rule is not None and _awaits_plates(rule) else ()
+        place = bisect_right(history, at, key=_time)
+        if place == len(history):
+            if history:
+                self._newest &= ~self._bits(history[-1].steps)
+            self._newest |= self._bits(steps)
+        history.insert(place, _Version(at, rule, steps))
         insort(self._changes, at)
 
     def match(self, event: PlateEvent, at: int) -> list[Hit]:
@@ -42,12 +71,18 @@ class Rulebook:
 
         Rules that wait for silence match no sighting.
         """
-        hits = self._look(event, at)
+        among = self._newest if self._changes and at >= self._changes[-1] else self._all
+        hits = self._look(event, at) if self._masks.asks_lists else []
         found: list[Hit] = []
-        for name in sorted(self._histories):
-            rule = self.current(name, at)
-            if rule is not None and rule.enabled:
-                found += _steps(rule, event, hits)
+        numbers = self._masks.match(event, hits, among)
+        for name in sorted({self._owners[number] for number in numbers}):
+            version = self._at(name, at)
+            if version is None or version.rule is None:
+                continue
+            for step, number in enumerate(version.steps):
+                if number in numbers:
+                    watched = best(version.rule.steps[step], hits) if hits else None
+                    found.append(Hit(version.rule, step, watched))
         return found
 
     def recheck(self, rule: Rule, event: PlateEvent, at: int) -> list[Hit]:
@@ -56,13 +91,12 @@ class Rulebook:
 
     def current(self, name: str, at: int) -> Rule | None:
         """The version of a rule in force at log time ``at``, enabled or not."""
-        history = self._histories.get(name, [])
-        place = bisect_right(history, at, key=lambda version: version[0])
-        return history[place - 1][1] if place else None
+        version = self._at(name, at)
+        return version.rule if version is not None else None
 
     def shaped(self, name: str, shape: str) -> Rule | None:
         """The newest version of a rule, ever, that decides as ``shape`` does."""
-        for _, rule in reversed(self._histories.get(name, [])):
+        for _, rule, _ in reversed(self._histories.get(name, [])):
             if rule is not None and rule.shape == shape:
                 return rule
         return None
@@ -80,9 +114,41 @@ class Rulebook:
         """Whether a rule or list changed within two seconds before or after log time ``at``."""
         return _near(self._changes, at) or _near(self.watch.changes, at)
 
+    def _at(self, name: str, at: int) -> _Version | None:
+        history = self._histories.get(name)
+        if history is None:
+            return None
+        if history[-1].at <= at:
+            return history[-1]
+        place = bisect_right(history, at, key=_time)
+        return history[place - 1] if place else None
+
+    def _numbered(self, name: str, rule: Rule) -> tuple[int, ...]:
+        known = self._known.get((name, rule.shape))
+        if known is None:
+            known = tuple([self._masks.add(step) for step in rule.steps])
+            self._known[name, rule.shape] = known
+            self._owners += [name] * len(known)
+            self._all |= self._bits(known)
+        return known
+
+    def _bits(self, steps: tuple[int, ...]) -> int:
+        bits = 0
+        for step in steps:
+            bits |= self._masks.bits(step)
+        return bits
+
     def _look(self, event: PlateEvent, at: int) -> list[WatchHit]:
         text = event["plate"]["normalized_text"]
         return self.watch.look(text, event["alternatives"], at, event["captured_at"])
+
+
+def _awaits_plates(rule: Rule) -> bool:
+    return rule.enabled and not isinstance(rule.pattern, Silent)
+
+
+def _time(version: _Version) -> int:
+    return version.at
 
 
 def _near(times: Sequence[int], at: int) -> bool:
@@ -91,8 +157,6 @@ def _near(times: Sequence[int], at: int) -> bool:
 
 
 def _steps(rule: Rule, event: PlateEvent, hits: Sequence[WatchHit]) -> list[Hit]:
-    if isinstance(rule.pattern, Silent):
-        return []
     return [
         Hit(rule, step, best(one, hits))
         for step, one in enumerate(rule.steps)

@@ -1,13 +1,13 @@
 """Watchlists: which entries a plate is on, as of any moment of the log."""
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from rules.alerts.holds import plate_is
+from rules.alerts.likeness import Likeness
+from rules.alerts.plates import Patterns
 from rules.alerts.rule import PlateIs
 from rules.alerts.watch_entry import plate_of
-from rules.similarity import similarity
 from schemas.records import Alternative, WatchHit, WatchlistEntry
 
 LIKE = 0.85
@@ -51,7 +51,7 @@ class _Entry:
         versions = self.versions
         version = versions[-1]
         if version.at > at:
-            place = bisect_right(versions, at, key=lambda one: one.at)
+            place = bisect_right(versions, at, key=_time)
             if not place:
                 return None
             version = versions[place - 1]
@@ -63,23 +63,50 @@ class _Entry:
             return None
         return version
 
+    def hit(self, match: str, confidence: float, at: int, when: int) -> list["_Found"]:
+        """What ``look`` tells of the entry, if it is in force and valid."""
+        version = self.at(at, when)
+        if version is None:
+            return []
+        found: WatchHit = {
+            "watchlist": self.watchlist,
+            "plate": self.plate,
+            "kind": version.kind,
+            "match": match,
+            "confidence": confidence,
+            "owner": version.owner,
+            "reason": version.reason,
+            "tags": list(version.tags),
+        }
+        return [(found, self)]
+
+
+_Found = tuple[WatchHit, _Entry]
+
 
 class Watchlists:
-    """Entries by list, plate and match, with their history."""
+    """Entries by list, plate and match, with their history, found by what a plate reads."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str, str], _Entry] = {}
+        self._exact: dict[str, _Entry | tuple[_Entry, ...]] = {}
+        """By plate; most have one entry."""
+        self._wildcards = Patterns[_Entry]()
+        self._fuzzy = Likeness[_Entry]()
         self.changes: list[int] = []
         """The log times at which an entry changed, ascending."""
 
     def put(self, entry: WatchlistEntry, at: int) -> None:
-        """Take a version of an entry that is in force from log time ``at``."""
+        """Take a version of an entry, in force from log time ``at`` until its next one.
+
+        Of two with one time the one that came later counts.
+        """
         match = entry["match"]
-        plate = plate_of(entry["plate"], match)
-        key = (entry["watchlist"], plate, match)
+        key = (entry["watchlist"], plate_of(entry["plate"], match), match)
         found = self._entries.get(key)
         if found is None:
             found = self._entries[key] = _Entry(*key)
+            self._file(found)
         version = _Version(
             at,
             entry["removed"],
@@ -90,8 +117,7 @@ class Watchlists:
             entry["reason"],
             tuple(entry["tags"]),
         )
-        place = bisect_right(found.versions, at, key=lambda one: one.at)
-        found.versions.insert(place, version)
+        insort(found.versions, version, key=_time)
         insort(self.changes, at)
 
     def look(
@@ -101,52 +127,61 @@ class Watchlists:
 
         ``text`` is the normalised plate and counts whole; another text of the sighting counts
         with its share of the evidence where that is ``LEAST_SHARE`` or more. The confidence is
-        that share, times the likeness for a fuzzy match. ``at`` is log time (versions in force),
-        ``when`` event time (``valid_from`` to ``valid_to``).
+        that share, times the likeness (``rules.similarity``) for a fuzzy match. ``at`` is log time
+        (versions in force), ``when`` event time (from ``valid_from`` until ``valid_to``).
 
         Exact matches are before wildcards before fuzzy ones, then the more confident, then by
         name. A fuzzy entry that reads just as the plate does matches exactly.
         """
-        found: dict[tuple[str, str, str], WatchHit] = {}
-        shares = [(text, 1.0)] if text else []
-        shares += [
-            (one["text"], min(one["confidence"], 1.0))
-            for one in alternatives
-            if one["text"] and one["text"] != text and one["confidence"] >= LEAST_SHARE
-        ]
-        for one, share in shares:
-            for entry, match, likeness in self._like(one):
-                version = entry.at(at, when)
-                if version is None:
-                    continue
-                key = (entry.watchlist, entry.plate, entry.match)
-                confidence = share * likeness
-                known = found.get(key)
-                if known is None or known["confidence"] < confidence:
-                    found[key] = {
-                        "watchlist": entry.watchlist,
-                        "plate": entry.plate,
-                        "kind": version.kind,
-                        "match": match,
-                        "confidence": confidence,
-                        "owner": version.owner,
-                        "reason": version.reason,
-                        "tags": list(version.tags),
-                    }
-        return sorted(found.values(), key=_order)
+        found = self._found(text, 1.0, at, when) if text else []
+        for one in alternatives:
+            other, share = one["text"], one["confidence"]
+            if share >= LEAST_SHARE and other and other != text:
+                found += self._found(other, min(share, 1.0), at, when)
+        if len(found) > 1:
+            found.sort(key=_order)
+            if alternatives:
+                return _each_once(found)
+        return [hit for hit, _ in found]
 
-    def _like(self, text: str) -> Iterator[tuple[_Entry, str, float]]:
-        for entry in self._entries.values():
-            if entry.plate == text and entry.match != "wildcard":
-                yield entry, "exact", 1.0
-            elif entry.match == "wildcard":
-                if plate_is(PlateIs(entry.plate, "wildcard"), text):
-                    yield entry, "wildcard", 1.0
-            elif entry.match == "fuzzy":
-                likeness = similarity(entry.plate, text)
-                if likeness >= LIKE:
-                    yield entry, "fuzzy", likeness
+    def _file(self, entry: _Entry) -> None:
+        match entry.match:
+            case "wildcard":
+                self._wildcards.add(PlateIs(entry.plate, "wildcard"), entry)
+            case "fuzzy":
+                self._fuzzy.add(entry.plate, LIKE, entry)
+            case _:
+                known = self._exact.get(entry.plate, ())
+                more = (*known, entry) if isinstance(known, tuple) else (known, entry)
+                self._exact[entry.plate] = more if len(more) > 1 else entry
+
+    def _found(self, text: str, share: float, at: int, when: int) -> list[_Found]:
+        found: list[_Found] = []
+        exact = self._exact.get(text, ())
+        for entry in exact if isinstance(exact, tuple) else (exact,):
+            found += entry.hit("exact", share, at, when)
+        for entry in self._wildcards.follow(text):
+            found += entry.hit("wildcard", share, at, when)
+        for entry, likeness in self._fuzzy.near(text):
+            how = "exact" if entry.plate == text else "fuzzy"
+            found += entry.hit(how, share * likeness, at, when)
+        return found
 
 
-def _order(hit: WatchHit) -> tuple[int, float, str, str]:
-    return _RANK[hit["match"]], -hit["confidence"], hit["watchlist"], hit["plate"]
+def _each_once(found: Sequence[_Found]) -> list[WatchHit]:
+    """Of each entry the most confident match, which need not be the first."""
+    best: dict[int, WatchHit] = {}
+    for hit, entry in found:
+        known = best.get(id(entry))
+        if known is None or hit["confidence"] > known["confidence"]:
+            best[id(entry)] = hit
+    return [hit for hit, entry in found if best[id(entry)] is hit]
+
+
+def _time(version: _Version) -> int:
+    return version.at
+
+
+def _order(found: _Found) -> tuple[int, float, str, str, str]:
+    hit, entry = found
+    return _RANK[hit["match"]], -hit["confidence"], hit["watchlist"], hit["plate"], entry.match

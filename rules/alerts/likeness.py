@@ -1,0 +1,115 @@
+"""Which of many texts are like another: by what is left when one character is left out."""
+
+from collections.abc import Iterator
+from typing import Generic, NamedTuple, TypeVar
+
+from rules.similarity import fold, similarity, similarity_of_folded
+
+T = TypeVar("T")
+_GAP, _TWO = 10, 20
+"""Tenths that one insertion or deletion costs, and the next dearer change, as ``similarity``."""
+
+
+class _One(NamedTuple, Generic[T]):
+    text: str
+    least: float
+    item: T
+
+
+_Group = list[_One[T]]
+"""Texts that are equal once confusable characters are folded."""
+
+
+class Likeness(Generic[T]):
+    """Texts with items, each with the least likeness (``rules.similarity``) that it asks for.
+
+    A text that can differ by one insertion or deletion at most is found by its folded text and by
+    that without any one character, which finds each single gap on either side (the symmetric
+    delete of Garbe's SymSpell, 2012). One that may differ by more (12 characters and longer at
+    0.85) is compared with each text of near length.
+    """
+
+    def __init__(self) -> None:
+        self._folded: dict[str, _Group[T]] = {}
+        self._shortened: dict[str, _Group[T] | tuple[_Group[T], ...]] = {}
+        self._loose: dict[int, list[_One[T]]] = {}
+        self._least = 1.0
+
+    def add(self, text: str, least: float, item: T) -> None:
+        """Take an item under a normalised text."""
+        one = _One(text, least, item)
+        self._least = min(self._least, least)
+        length = len(text)
+        if _budget(length, least) >= _TWO or _budget(length + 2, least) >= _TWO:
+            self._loose.setdefault(length, []).append(one)
+            return
+        key = fold(text)
+        group = self._folded.get(key)
+        if group is None:
+            group = self._folded[key] = []
+        group.append(one)
+        # Again for a group that is known: the one before may ask for more likeness than a gap.
+        if _budget(length, least) >= _GAP:
+            for shorter in _shorter(key):
+                known = self._shortened.get(shorter)
+                if known is None:
+                    self._shortened[shorter] = group
+                elif isinstance(known, list):
+                    if known is not group:
+                        self._shortened[shorter] = (known, group)
+                elif not any(other is group for other in known):
+                    self._shortened[shorter] = (*known, group)
+
+    def near(self, text: str) -> list[tuple[T, float]]:
+        """The items whose text is at least as like ``text`` as they ask, with the likeness."""
+        found: list[tuple[T, float]] = []
+        if not text:
+            return found
+        if self._folded:
+            for group in self._groups(fold(text), len(text)):
+                for one in group:
+                    likeness = similarity(one.text, text)
+                    if likeness >= one.least:
+                        found.append((one.item, likeness))
+        for length, ones in self._loose.items():
+            longest = max(length, len(text))
+            if abs(length - len(text)) * _GAP > _budget(longest, self._least):
+                continue
+            for one in ones:
+                likeness = _like(one, text)
+                if likeness is not None:
+                    found.append((one.item, likeness))
+        return found
+
+    def _groups(self, key: str, length: int) -> Iterator[_Group[T]]:
+        group = self._folded.get(key)
+        if group is not None:
+            yield group
+        longer = self._shortened.get(key)
+        if longer is not None:
+            if isinstance(longer, list):
+                yield longer
+            else:
+                yield from longer
+        if _budget(length, self._least) >= _GAP:
+            for shorter in _shorter(key):
+                group = self._folded.get(shorter)
+                if group is not None:
+                    yield group
+
+
+def _like(one: _One[T], text: str) -> float | None:
+    if one.least <= 0:  # where 0.0 stands for "less than asked" it would be enough
+        likeness = similarity(one.text, text)
+    else:
+        likeness = similarity_of_folded(one.text, fold(one.text), text, fold(text), one.least)
+    return likeness if likeness >= one.least else None
+
+
+def _budget(longest: int, least: float) -> int:
+    """Tenths that two texts may differ by, the longer being so long; never too few."""
+    return int((1.0 - least) * longest * 10 + 1e-6)
+
+
+def _shorter(text: str) -> set[str]:
+    return {text[:place] + text[place + 1 :] for place in range(len(text))}

@@ -1,0 +1,298 @@
+"""Which of many conditions hold of a sighting, asked field by field instead of one by one."""
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from rules.alerts.clauses import PLATE, WATCHED, WHEN, Clause, Leaf, Literal, clauses
+from rules.alerts.fields import getter
+from rules.alerts.holds import folded, holds
+from rules.alerts.plates import Patterns
+from rules.alerts.rule import Among, Compare, Condition, PlateIs, Scalar
+from schemas.records import PlateEvent, WatchHit
+
+CELLS = 4096
+"""Values of one field for which is kept what they rule out."""
+_MINUTE = 60_000_000
+_WHOLE_MINUTES = 94_694_400_000_000
+"""From 1973 on every time zone differs from UTC by whole minutes."""
+
+_OTHER = ("other",)
+"""The cell of all texts that no condition mentions."""
+
+_Cell = Callable[[PlateEvent, Sequence[WatchHit]], Hashable]
+
+
+class _Check(NamedTuple):
+    """The condition to which a bit belongs, and whether the bit alone says that it holds."""
+
+    number: int
+    condition: Condition
+    sure: bool
+
+
+class Masks:
+    """Conditions under numbers, which only ever become more.
+
+    Each clause of a condition is a bit. A field says which bits its value rules out: computed by
+    ``holds`` once for each cell of values that no condition tells apart, then remembered. What no
+    field rules out holds. So an event costs one look-up and one ``and`` of long integers a field.
+    """
+
+    def __init__(self) -> None:
+        self._checks: list[_Check] = []
+        self._bits: list[int] = []
+        """Of each condition its bits, as a mask."""
+        self._plate = _Plate()
+        self._fields: dict[str, _Field] = {}
+
+    def add(self, condition: Condition) -> int:
+        """Take a condition; its number."""
+        number = len(self._bits)
+        made = clauses(condition)
+        mask = 0
+        for clause in made.any:
+            bit = len(self._checks)
+            mask |= 1 << bit
+            sure = self._file(clause, bit) and made.exact
+            self._checks.append(_Check(number, condition, sure))
+        self._bits.append(mask)
+        return number
+
+    def bits(self, number: int) -> int:
+        """The mask that lets ``match`` look at a condition."""
+        return self._bits[number]
+
+    @property
+    def asks_lists(self) -> bool:
+        """Whether a condition speaks of watchlists."""
+        return WATCHED in self._fields
+
+    def match(self, event: PlateEvent, hits: Sequence[WatchHit], among: int) -> set[int]:
+        """The numbers of the conditions that hold, of those whose bits are ``among``."""
+        left = self._plate.allowed(event["plate"]["normalized_text"], among)
+        for field in self._fields.values():
+            if not left:
+                break
+            left ^= left & field.denied(event, hits)
+        found: set[int] = set()
+        for bit in _ones(left):
+            number, condition, sure = self._checks[bit]
+            if number not in found and (sure or holds(condition, event, hits)):
+                found.add(number)
+        return found
+
+    def _file(self, clause: Clause, bit: int) -> bool:
+        """Tell each field what a clause asks of it; whether that is all that the clause asks."""
+        sure = True
+        for name, literals in clause.fields().items():
+            if name == PLATE:
+                sure = self._plate.add(literals, bit)
+                continue
+            field = self._fields.get(name)
+            if field is None:
+                field = self._fields[name] = _field(name)
+            field.add(literals, bit)
+        return sure
+
+
+class _Field:
+    """What the value of one field rules out."""
+
+    def __init__(self, cell: _Cell) -> None:
+        self._cell = cell
+        self._asked: dict[str, tuple[tuple[Literal, ...], list[int]]] = {}
+        self._cells: dict[Hashable, int] = {}
+
+    def add(self, literals: tuple[Literal, ...], bit: int) -> None:
+        """Take what the clause of a bit asks."""
+        # By its text, as True == 1 in Python, which holds tells apart.
+        self._asked.setdefault(repr(literals), (literals, []))[1].append(bit)
+        self._cells.clear()
+
+    def denied(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
+        """The bits that the sighting rules out."""
+        cell = self._cell(event, hits)
+        mask = self._cells.get(cell)
+        if mask is None:
+            if len(self._cells) >= CELLS:
+                self._cells.clear()
+            mask = self._cells[cell] = self._ask(event, hits)
+        return mask
+
+    def _ask(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
+        return _mask(
+            bit
+            for literals, bits in self._asked.values()
+            if not all(_holds(literal, event, hits) for literal in literals)
+            for bit in bits
+        )
+
+
+class _Values(_Field):
+    """A field of the event, its values told apart as far as conditions mention them.
+
+    Clauses that only ask for one of some values are found by value, however many there are.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(self._cell_of)
+        self._get = getter(name)
+        self._points: list[float] = []
+        """Numbers that conditions mention, ascending."""
+        self._texts: set[str] = set()
+        """Texts that conditions mention, folded."""
+        self._by_value: dict[Scalar, list[int]] = defaultdict(list)
+        self._listed = 0
+
+    def add(self, literals: tuple[Literal, ...], bit: int) -> None:
+        leaves = [leaf for one in literals for leaf in (*one.yes, *one.no)]
+        for leaf in leaves:
+            self._mention(leaf)
+        among = [leaf for leaf in leaves if isinstance(leaf, Among)]
+        if len(literals) == 1 and not literals[0].no and len(among) == len(leaves):
+            self._listed |= 1 << bit
+            for value in {folded(value) for leaf in among for value in leaf.values}:
+                self._by_value[value].append(bit)
+            self._cells.clear()
+        else:
+            super().add(literals, bit)
+
+    def _ask(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
+        denied = self._listed | super()._ask(event, hits)
+        value = folded(self._get(event))
+        if value is None:
+            return denied
+        return denied & ~_mask(self._by_value.get(value, ()))
+
+    def _mention(self, leaf: Leaf) -> None:
+        if isinstance(leaf, Compare):
+            numbers: list[Scalar] = [leaf.value]
+        elif isinstance(leaf, Among):
+            numbers = []
+            for value in leaf.values:
+                one = folded(value)
+                if isinstance(one, str):
+                    self._texts.add(one)
+                else:
+                    numbers.append(one)
+        else:
+            return
+        for number in numbers:
+            # NaN is equal to nothing, so that nothing is told apart by it.
+            if number is not None and not isinstance(number, str) and number == number:  # noqa: PLR0124
+                place = bisect_left(self._points, number)
+                if place == len(self._points) or self._points[place] != number:
+                    insort(self._points, number)
+
+    def _cell_of(self, event: PlateEvent, hits: Sequence[WatchHit]) -> Hashable:
+        value = self._get(event)
+        if isinstance(value, str):
+            text = value.casefold()
+            return text if text in self._texts else _OTHER
+        if value is None:
+            return None
+        if isinstance(value, bool):
+            return (value,)
+        if value != value:  # noqa: PLR0124, NaN
+            return ()
+        points = self._points
+        place = bisect_left(points, value)
+        return 2 * place + (place < len(points) and points[place] == value)
+
+
+class _Plate:
+    """What the text of the plate rules out."""
+
+    def __init__(self) -> None:
+        self._patterns = Patterns[int]()
+        self._numbers: dict[PlateIs, int] = {}
+        self._yes: list[list[int]] = []
+        """By pattern: the bits that it lets pass, of those that need a pattern."""
+        self._no: list[list[int]] = []
+        """By pattern: the bits that it rules out."""
+        self._needy = 0
+
+    def add(self, literals: tuple[Literal, ...], bit: int) -> bool:
+        """Take what the clause of a bit asks; whether ``allowed`` says all of it."""
+        guards = [literal for literal in literals if not literal.no]
+        rest = [literal for literal in literals if literal.no]
+        if guards:
+            self._needy |= 1 << bit
+            for leaf in set(min(guards, key=_looseness).yes):
+                self._yes[self._number(leaf)].append(bit)
+        for literal in rest:
+            if len(literal.no) == 1 and not literal.yes:
+                self._no[self._number(literal.no[0])].append(bit)
+        return len(guards) <= 1 and all(len(one.no) == 1 and not one.yes for one in rest)
+
+    def allowed(self, text: str, among: int) -> int:
+        """Of the bits ``among`` those that the text does not rule out."""
+        yes: list[int] = []
+        no: list[int] = []
+        for number in self._patterns.follow(text):
+            yes += self._yes[number]
+            no += self._no[number]
+        left = among & ~self._needy
+        if yes:
+            left |= among & _mask(yes)
+        if no:
+            left &= ~_mask(no)
+        return left
+
+    def _number(self, leaf: Leaf) -> int:
+        assert isinstance(leaf, PlateIs)
+        found = self._numbers.get(leaf)
+        if found is None:
+            found = self._numbers[leaf] = len(self._yes)
+            self._yes.append([])
+            self._no.append([])
+            self._patterns.add(leaf, found)
+        return found
+
+
+def _looseness(literal: Literal) -> tuple[bool, int]:
+    """The less the better a literal is to find its clause by."""
+    exact = all(isinstance(leaf, PlateIs) and leaf.match == "exact" for leaf in literal.yes)
+    return not exact, len(literal.yes)
+
+
+def _field(name: str) -> _Field:
+    if name == WATCHED:
+        return _Field(_lists)
+    return _Field(_minute) if name == WHEN else _Values(name)
+
+
+def _lists(event: PlateEvent, hits: Sequence[WatchHit]) -> Hashable:
+    if not hits:
+        return None
+    return tuple([(hit["watchlist"], hit["kind"], hit["confidence"]) for hit in hits])
+
+
+def _minute(event: PlateEvent, hits: Sequence[WatchHit]) -> Hashable:
+    """Hours begin and end with minutes, which begin everywhere at once."""
+    at = event["captured_at"]
+    unit = _MINUTE if at >= _WHOLE_MINUTES else 1_000_000
+    return event["node"]["timezone"], unit, at // unit
+
+
+def _holds(literal: Literal, event: PlateEvent, hits: Sequence[WatchHit]) -> bool:
+    return any(holds(leaf, event, hits) for leaf in literal.yes) or not all(
+        holds(leaf, event, hits) for leaf in literal.no
+    )
+
+
+def _mask(bits: Iterable[int]) -> int:
+    mask = 0
+    for bit in bits:
+        mask |= 1 << bit
+    return mask
+
+
+def _ones(mask: int) -> Iterator[int]:
+    """The places of the bits that are set, highest first."""
+    while mask:
+        place = mask.bit_length() - 1
+        yield place
+        mask ^= 1 << place
