@@ -11,6 +11,8 @@ from typing import IO, TYPE_CHECKING, Protocol
 from alpr.settings import EMBEDDED, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from alpr.log_copy import LogCopy
     from edge.detect import PlateDetector
     from edge.recognise import PlateRecogniser
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from images.s3 import Bucket
     from images.store import ImageStore
     from images.upload import Uploads
+    from notify.channel import Channel
+    from notify.service import Parts
     from projections.access import AccessKeys
     from projections.alert_queries import AlertQueries
     from projections.alert_view import AlertView
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from projections.search_view import SearchView
     from projections.view import SightingsView
     from schemas.codec import Codec
+
+LINK_LIFE_S = 7 * 86_400
+"""How long a link to a picture, as messages carry it, may be opened."""
 
 # Rooms are imported where they are built: a process loads only what it works with.
 
@@ -307,6 +314,63 @@ def open_search(settings: Settings, log_uuid: str) -> "SearchView":
         )
     retain_days = settings.retention_view_days or None
     return SearchView(settings.search_url, log_uuid, retain_days=retain_days)
+
+
+def open_deliveries(settings: Settings, database: Database, log: "Log", codec: "Codec") -> "Parts":
+    """What alerts are delivered with, for notify.service.Service.
+
+    Servers and secrets of its channels are variables of the environment, or stand in ``.env``.
+    Raises images.store.ImageError.
+    """
+    import time
+
+    from dataflows.dead_letters import dead_letter, redriven
+    from images.links import SignedLinks, secret_of
+    from notify.ledger import DeadLetters
+    from notify.pictures import Pictures
+    from notify.service import Parts
+
+    links = SignedLinks(secret_of(settings.link_secret_file))
+    page = public_url(settings)
+
+    def link(address: str) -> str:
+        return f"{page}/pictures/{links.token(address, time.time() + LINK_LIFE_S)}"
+
+    return Parts(
+        database.url,
+        log,
+        codec,
+        open_channels(settings),
+        Pictures(open_images(settings), link),
+        DeadLetters(
+            lambda entry, reason, detail: dead_letter(codec, entry, "notify", reason, detail),
+            lambda entry: redriven(entry.topic, entry.headers) > 0,
+        ),
+        page=page,
+        revive=database.ensure,
+    )
+
+
+def open_channels(settings: Settings) -> "Mapping[str, Channel]":
+    """The channels that actions name, by their type."""
+    import os
+    from ipaddress import ip_network
+
+    from dotenv import dotenv_values
+
+    from notify.channels import open_channels as channels
+
+    written = {name: value or "" for name, value in dotenv_values(interpolate=False).items()}
+    return channels(written | dict(os.environ), [ip_network(one) for one in settings.notify_allow])
+
+
+def public_url(settings: Settings) -> str:
+    """Where people open the API and its pages, without a / at the end."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host = settings.api_hosts[0] if settings.api_hosts else settings.api_host
+    host = "localhost" if host in ("0.0.0.0", "::") else host
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
 
 
 def open_detector(threads: int = 2) -> "PlateDetector":

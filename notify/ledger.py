@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from eventlog.log import Append, Entry, Log
 from schemas.codec import Codec
@@ -13,16 +12,16 @@ DETAIL = 500
 """Characters of a detail; some servers answer with a page."""
 
 
-class DeadLetters(Protocol):
-    """How a record that cannot be processed is kept; ``dataflows.dead_letters`` by its form."""
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """How a record that cannot be processed is kept: given by who knows all rooms.
 
-    def letter(self, entry: Entry, reason: str, detail: str) -> Append:
-        """The record for alpr.dlq that keeps ``entry``."""
-        ...
+    ``letter`` makes the record for alpr.dlq of a record, a reason (a word) and a detail;
+    ``redriven`` tells whether somebody sent a record again out of there.
+    """
 
-    def redriven(self, entry: Entry) -> bool:
-        """Whether somebody sent the record again out of alpr.dlq."""
-        ...
+    letter: Callable[[Entry, str, str], Append]
+    redriven: Callable[[Entry], bool]
 
 
 @dataclass(slots=True)
