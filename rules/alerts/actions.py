@@ -10,8 +10,10 @@ _RECEIVERS = {
     "sms": ("to", "recipients", "phone_numbers"),
     "webhook": ("url", "url_env"),
 }
-SECRET = re.compile(r"pass(word|wd)?$|secret|token|api_?-?key|auth(orization)?$|signature|cookie")
-"""Names, in lower case, of what holds a secret."""
+SECRET = re.compile(r"auth|token|key|secret|pass|cookie|signature", re.IGNORECASE)
+"""What names say that hold a secret."""
+
+_IN_QUERY = re.compile(r"(^|[_-])(auth|token|(api)?key|secret|pass\w*|sig\w*)$", re.IGNORECASE)
 
 Problem = tuple[tuple[str, ...], str]
 """The path inside the action, and what is wrong and what to do. It quotes no value."""
@@ -24,14 +26,14 @@ def action_problems(action: Mapping[str, Any]) -> Iterator[Problem]:
     given = [key for key in keys if key in action]
     if keys and not given:
         yield (), f"{kind} does not say to whom: add {keys[0]}"
-    if len(given) > 1:
-        yield (given[1],), f"stands beside {given[0]}: keep one"
+    if kind == "webhook" and len(given) > 1:
+        yield ("url_env",), "stands beside url: keep one"
     url = action.get("url", "")
     if url and (cause := _secret_in(url)):
         told = f"holds a secret ({cause}): put the address into an environment variable"
         yield ("url",), f"{told} and name that in url_env"
     for header in action.get("headers", {}):
-        if SECRET.search(header.lower()):
+        if SECRET.search(header):
             told = "holds a secret: put it into an environment variable and name that in token_env"
             yield ("headers", header), told
 
@@ -46,6 +48,6 @@ def _secret_in(url: str) -> str:
         return "user or password"
     if host == "hooks.slack.com" or host.endswith(".hooks.slack.com"):
         return "Slack's addresses are secrets"
-    if any(SECRET.search(name.lower()) or name.lower() in ("key", "sig") for name in names):
+    if any(_IN_QUERY.search(name) for name in names):
         return "a token in its query"
     return ""

@@ -47,7 +47,7 @@ _KEY_OF = {field: key for key, field in FIELD_OF.items()}
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ON = ("raised", "withdrawn")
 """What an action tells that does not say."""
-KINDS = ("raised", "updated", "withdrawn", "acknowledged", "resolved")
+KINDS = ("raised", "updated", "withdrawn", "acknowledged", "resolved", "commented", "escalated")
 WORDS = ("name", "description", "enabled", "severity", "actions", "escalate")
 """Keys of a rule that do not decide what it matches."""
 

@@ -244,7 +244,7 @@ def _above(error: Any) -> str:
 
 
 def _unknown(path: Path, key: str, known: list[str]) -> str:
-    if SECRET.search(key.lower()) and "actions" in path:
+    if SECRET.search(key) and "actions" in path:
         return (
             "holds a secret in the file: put it into an environment variable and name that in "
             "url_env, token_env or secret_env"
@@ -263,7 +263,9 @@ def _shown(path: Path, value: Any) -> str:
     if value is None:
         return "nothing"
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
-    if "actions" in path and (SECRET.search(key) or key.endswith("_env") or "url" in key):
+    if "actions" in path and (
+        SECRET.search(key) or key.endswith("_env") or "url" in key or "headers" in path
+    ):
         # It may be a secret.
         return "what stands there"
     text = json.dumps(value, ensure_ascii=False, default=str)
