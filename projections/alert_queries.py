@@ -109,7 +109,7 @@ class AlertQueries(Asking):
         return {"states": states, "open": severities}
 
     def raised(self, since: datetime) -> dict[str, int]:
-        """How many alerts each rule raised from a time of event on; a rule with none is left out."""
+        """How many alerts each rule raised from a time of event on, of rules with any."""
         rows = self._all(
             "SELECT rule, count(*) AS n FROM alerts WHERE raised_at >= %s GROUP BY 1", [since]
         )
