@@ -275,11 +275,11 @@ class AlertQueries(Asking):
     def changes_since(self, cursor: int, limit: int = 100) -> Changes:
         """Alerts that changed after a cursor, oldest change first, each as it is now and once.
 
-        Cursors go on over a rebuild. To be woken: LISTEN on ``channel``.
+        After a rebuild they are not known: load anew. To be woken: LISTEN on ``channel``.
         """
-        latest = self.latest_change()
-        if cursor > latest:
-            return Changes([], latest, complete=False)
+        (state,) = self._all("SELECT changes, known_from FROM view_state")
+        if not state["known_from"] <= cursor <= state["changes"]:
+            return Changes([], state["changes"], complete=False)
         rows = self._all(
             f"SELECT {FIELDS}, change FROM alerts WHERE change > %s ORDER BY change LIMIT %s",
             [cursor, limit],

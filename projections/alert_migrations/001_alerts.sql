@@ -120,9 +120,10 @@ CREATE TABLE watchlist (
 
 -- Whose view this is. changes counts what ever changed; its row lock orders their numbers.
 CREATE TABLE view_state (
-    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-    log_uuid  text,
-    changes   bigint NOT NULL
+    singleton  boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    log_uuid   text,
+    changes    bigint NOT NULL,
+    known_from bigint NOT NULL DEFAULT 0  -- a rebuild begins the list of changes anew
 );
 INSERT INTO view_state (log_uuid, changes) VALUES (NULL, 0);
 

@@ -6,9 +6,14 @@ from contextlib import closing
 import psycopg2
 import pytest
 
+from projections.alert_queries import AlertQueries
+from projections.alert_view import AlertView
 from projections.queries import SightingQueries
 from projections.view import SightingsView
 from tests.projections.sightings import LOG
+
+
+ALERTS = ("alpr_alerts", "alpr_alerts_next", "alpr_alerts_old")
 
 
 @pytest.fixture(scope="session", params=["given", "debian"])
@@ -21,7 +26,7 @@ def postgres_server(request: pytest.FixtureRequest, postgres_server: str) -> str
 def url(postgres_url: str) -> str:
     """A database without any views."""
     with closing(psycopg2.connect(postgres_url)) as connection, connection:
-        for schema in ("alpr", "alpr_next", "alpr_old"):
+        for schema in ("alpr", "alpr_next", "alpr_old", *ALERTS):
             connection.cursor().execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
     return postgres_url
 
@@ -36,5 +41,19 @@ def view(url: str) -> Iterator[SightingsView]:
 @pytest.fixture
 def queries(view: SightingsView, url: str) -> Iterator[SightingQueries]:
     made = SightingQueries(url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def alerts(url: str) -> Iterator[AlertView]:
+    made = AlertView(url, LOG)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def asked(alerts: AlertView, url: str) -> Iterator[AlertQueries]:
+    made = AlertQueries(url)
     yield made
     made.close()

@@ -1,0 +1,360 @@
+"""Builds the alerts' view anew beside the live one, compares the two, and swaps them.
+
+Nobody is told anything by it: it reads the log and writes tables.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from psycopg2 import sql
+from psycopg2.errors import LockNotAvailable
+from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
+from psycopg2.extensions import connection as Connection
+
+from eventlog.log import Log, OffsetGone
+from eventlog.span import stretch
+from projections.alert_schema import ALERTS_LIVE, alert_migrations, channel
+from projections.alert_view import SHOWN, AlertView, Change, alert_change_of
+from projections.database import connect, scalar, speaking
+from projections.errors import ViewError, ViewMismatch, ViewUnavailable
+from projections.rebuild import Replayed
+from projections.schema import lock_migrations, version_of
+from schemas.codec import Codec, DecodeError
+from schemas.topics import ALERTS, NOTIFICATIONS
+
+NEXT = f"{ALERTS_LIVE}_next"
+OLD = f"{ALERTS_LIVE}_old"
+
+_BATCH = 2_000  # records a transaction
+_NEAR = 2_000  # records behind at which the live view's writer may be stopped: under a second
+_LOCK_TIMEOUT_MS = 2_000
+_LOCK_ATTEMPTS = 10
+_ALONE = 0x616C7072_61  # 'alpra': one replay at a time writes the second view
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_TABLES = {
+    "alerts": "raised_at",
+    "alert_history": "appended_at",
+    "notifications": "at",
+    "rule_versions": "appended_at",
+    "watchlist": "appended_at",
+}
+"""What is compared, and by the hour of which column."""
+
+Places = Mapping[tuple[str, int], int]
+"""Offsets by topic and partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableDifference:
+    """An hour (UTC) in which the two views do not hold the same rows of a table."""
+
+    table: str
+    hour: datetime
+    live_rows: int
+    rebuilt_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RebuiltAlerts:
+    """What a rebuild came to. ``differences`` is None where there was nothing to compare with:
+
+    no view, one of another log or of another version, or one that is ahead of the log.
+    """
+
+    rows: int
+    refused: int
+    differences: list[TableDifference] | None
+
+
+def rebuild_alerts(
+    url: str,
+    log: Log,
+    codec: Codec,
+    on_progress: Callable[[Replayed], None] = lambda _: None,
+    now: Callable[[], float] = time.time,
+    *,
+    swap: bool = True,
+) -> RebuiltAlerts:
+    """Replay the log into a second schema, compare it with the live one, swap their names.
+
+    May be killed and called again: it goes on where it was. The live view is read and written
+    meanwhile; for the swap its writer waits while the last records are replayed, its readers
+    never do. What the log no longer holds is taken over from the live view: alerts that began
+    before its retention (``now`` gives seconds since 1970), and attempts. The old view stays as
+    ``alpr_alerts_old`` until ``drop_old_alerts``. With ``swap`` False nothing changes but the
+    second schema. Raises ViewUnavailable, ViewError where another replay is under way.
+    """
+    with speaking(url), _alone(url):
+        replay = _Replay(url, log, codec, on_progress, int(now() * 1e6))
+        try:
+            _catch_up(replay, url, log)
+            differences = _compare(replay, url, log)
+            if swap:
+                _swap(replay, url, log)
+            with closing(connect(url, ALERTS_LIVE if swap else NEXT)) as connection:
+                rows = scalar(connection, "SELECT count(*) FROM alerts")
+        finally:
+            replay.close()
+    return RebuiltAlerts(rows, replay.refused, differences)
+
+
+def drop_old_alerts(url: str) -> bool:
+    """Remove the view that the last swap replaced; False where there was none."""
+    with speaking(url), closing(connect(url, OLD)) as connection, connection:
+        there = scalar(connection, f"SELECT to_regnamespace('{OLD}')") is not None
+        _drop(connection, OLD)
+    return there
+
+
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    with closing(connect(url, NEXT)) as connection:
+        connection.autocommit = True
+        if not scalar(connection, f"SELECT pg_try_advisory_lock({_ALONE})"):
+            raise ViewError("another replay of this view is under way: wait for it, or stop it")
+        yield
+
+
+class _Replay:
+    """The second view and how far it is."""
+
+    def __init__(
+        self,
+        url: str,
+        log: Log,
+        codec: Codec,
+        on_progress: Callable[[Replayed], None],
+        now: int,
+    ) -> None:
+        self._url, self._log, self._codec = url, log, codec
+        self._on_progress, self._now = on_progress, now
+        self.refused = 0
+        try:
+            self._view = AlertView(url, log.uuid, NEXT)
+        except ViewMismatch:
+            self._anew()  # a rebuild of another log or another version was left here
+
+    def to(self, target: Places) -> None:
+        """Replay each partition up to its offset in ``target``, and not a record further."""
+        while not self._reach(target):
+            self._view.close()
+            self._anew()
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """The next offset of each partition of the second view."""
+        return {
+            (topic, partition): position
+            for topic in SHOWN
+            for partition, position in self._view.positions(topic).items()
+        }
+
+    def carry(self, connection: Connection) -> None:
+        """What the live view has erased is to go here as well; what the log no longer holds and
+        the live view does is to come.
+        """
+        with connection.cursor() as cursor:
+            if scalar(connection, "SELECT to_regclass('erased_alerts')") is not None:
+                cursor.execute(
+                    "SELECT alert_id FROM erased_alerts "
+                    f"EXCEPT SELECT alert_id FROM {NEXT}.erased_alerts"
+                )
+                self._view.forget([alert_id for (alert_id,) in cursor.fetchall()])
+            if version_of(connection) != alert_migrations()[-1].version:
+                return
+            cursor.execute(
+                "SELECT DISTINCT alert_id FROM alert_history AS live WHERE appended_at < %s "
+                f"AND NOT EXISTS (SELECT FROM {NEXT}.alert_history AS rebuilt "
+                "WHERE rebuilt.alert_id = live.alert_id AND rebuilt.partition = live.partition "
+                "AND rebuilt.log_offset = live.log_offset)",
+                (self._before(ALERTS.retention_us),),
+            )
+            begun_before = [alert_id for (alert_id,) in cursor.fetchall()]
+        with closing(connect(self._url, NEXT)) as own, own, own.cursor() as cursor:
+            for table in ("alerts", "alert_history"):
+                cursor.execute(
+                    f"DELETE FROM {table} WHERE alert_id = ANY(%(ids)s::uuid[]); "
+                    f"INSERT INTO {table} SELECT * FROM {ALERTS_LIVE}.{table} "
+                    "WHERE alert_id = ANY(%(ids)s::uuid[])",
+                    {"ids": begun_before},
+                )
+            cursor.execute(
+                f"INSERT INTO notifications SELECT * FROM {ALERTS_LIVE}.notifications "
+                "WHERE at < %s ON CONFLICT DO NOTHING",
+                (self._before(NOTIFICATIONS.retention_us),),
+            )
+
+    def close(self) -> None:
+        """Release the connection; the second view stays."""
+        self._view.close()
+
+    def _before(self, retention_us: int | None) -> datetime:
+        return _EPOCH + timedelta(microseconds=self._now - (retention_us or 0))
+
+    def _reach(self, target: Places) -> bool:
+        """False where what is here already cannot become what the log says."""
+        positions = self.positions()
+        if any(position > target.get(place, 0) for place, position in positions.items()):
+            return False  # left from a live view that stood further on
+        for (topic, partition), end in target.items():
+            while (position := positions.get((topic, partition), 0)) < end:
+                try:
+                    following = self._step(topic, partition, position, end)
+                except OffsetGone as gone:
+                    if position > 0:
+                        return False  # erasures of what is here may have been compacted away
+                    following = min(gone.lowest, end)
+                    self._view.apply(topic, partition, 0, [], following)
+                positions[topic, partition] = following
+                done = sum(positions.get(place, 0) for place in target)
+                self._on_progress(Replayed(done, sum(target.values()), self.refused))
+        return True
+
+    def _step(self, topic: str, partition: int, position: int, end: int) -> int:
+        entries = stretch(self._log, topic, partition, position, end, _BATCH)
+        changes: list[Change] = []
+        for entry in entries:
+            try:
+                changes.append(alert_change_of(entry, self._codec))
+            except DecodeError:
+                self.refused += 1  # live, the project flow puts it on alpr.dlq
+        # Offsets have gaps: where no record is left below the end, that is how far we are.
+        following = entries[-1].offset + 1 if entries else end
+        self.refused += len(self._view.apply(topic, partition, position, changes, following))
+        return following
+
+    def _anew(self) -> None:
+        with closing(connect(self._url, NEXT)) as connection, connection:
+            _drop(connection, NEXT)
+        self.refused = 0
+        self._view = AlertView(self._url, self._log.uuid, NEXT)
+
+
+def _catch_up(replay: _Replay, url: str, log: Log) -> None:
+    """Replay until few records are left."""
+    with closing(connect(url, ALERTS_LIVE)) as connection:
+        while True:
+            with connection:
+                target = _target(connection, log)
+            behind = sum(target.values()) - sum(replay.positions().values())
+            replay.to(target)
+            if behind <= _NEAR:
+                return
+
+
+def _target(connection: Connection, log: Log) -> Places:
+    """Where the live view stands, or the end of the log where there is no live view of it."""
+    live = _live_positions(connection, log)
+    if live is not None:
+        return live
+    return {(topic, p): log.end(topic, p) for topic in SHOWN for p in range(log.partitions(topic))}
+
+
+def _live_positions(connection: Connection, log: Log) -> Places | None:
+    if scalar(connection, "SELECT to_regclass('view_state')") is None:
+        return None
+    if scalar(connection, "SELECT log_uuid FROM view_state") != log.uuid:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT topic, partition, next_offset FROM view_positions")
+        positions = {(topic, p): position for topic, p, position in cursor.fetchall()}
+    # A view ahead of its log: the log was restored from an older copy, the view is worthless.
+    if any(position > log.end(*place) for place, position in positions.items()):
+        return None
+    return positions
+
+
+def _compare(replay: _Replay, url: str, log: Log) -> list[TableDifference] | None:
+    """Hours that differ when the second view stands where a snapshot of the live one does."""
+    with (
+        closing(connect(url, ALERTS_LIVE)) as live,
+        closing(connect(url, NEXT)) as rebuilt,
+    ):
+        live.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
+        if version_of(live) != alert_migrations()[-1].version:
+            return None
+        positions = _live_positions(live, log)
+        if positions is None:
+            return None
+        replay.to(positions)
+        replay.carry(live)
+        found: list[TableDifference] = []
+        for table, column in _TABLES.items():
+            before, after = _hours(live, table, column), _hours(rebuilt, table, column)
+            found += [
+                TableDifference(
+                    table, hour, before.get(hour, (0, 0))[0], after.get(hour, (0, 0))[0]
+                )
+                for hour in sorted(before.keys() | after.keys())
+                if before.get(hour) != after.get(hour)
+            ]
+        return found
+
+
+def _hours(connection: Connection, table: str, column: str) -> dict[datetime, tuple[int, int]]:
+    """Rows of each hour and the sum of their hashes, which needs no order."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT date_trunc('hour', {column}), count(*), "
+            "sum(hashtextextended((to_jsonb(each) - 'change')::text, 0)) "
+            f"FROM {table} AS each GROUP BY 1"
+        )
+        return {hour: (rows, checksum) for hour, rows, checksum in cursor.fetchall()}
+
+
+def _swap(replay: _Replay, url: str, log: Log) -> None:
+    with closing(connect(url, NEXT)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("ANALYZE")
+        _drop(connection, OLD)
+    for attempt in range(_LOCK_ATTEMPTS):
+        try:
+            with closing(connect(url, ALERTS_LIVE)) as connection, connection:
+                _swap_once(connection, replay, log)
+            return
+        except LockNotAvailable:
+            time.sleep(0.1 * (attempt + 1))
+    raise ViewUnavailable("the live view is being written without a pause: try again")
+
+
+def _swap_once(connection: Connection, replay: _Replay, log: Log) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
+        lock_migrations(cursor)
+        there = scalar(connection, "SELECT to_regclass('view_positions')") is not None
+        if there:
+            # Holds up writers, who touch their position first, and no reader.
+            cursor.execute("LOCK TABLE view_positions IN EXCLUSIVE MODE")
+        replay.to(_target(connection, log))
+        if there:
+            if _live_positions(connection, log) is not None:
+                replay.carry(connection)
+            # Numbers of changes go on; which alerts had them before is not known any more.
+            cursor.execute(
+                f"UPDATE {NEXT}.view_state AS next SET known_from = passed, changes = passed "
+                f"FROM (SELECT greatest(live.changes, rebuilt.changes) + 1 AS passed "
+                f"FROM view_state AS live, {NEXT}.view_state AS rebuilt) AS both_of"
+            )
+            cursor.execute(_rename(ALERTS_LIVE, OLD))
+        else:
+            cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(ALERTS_LIVE)))
+        cursor.execute(_rename(NEXT, ALERTS_LIVE))
+        told = " ".join(
+            (str(scalar(connection, f"SELECT changes FROM {ALERTS_LIVE}.view_state")), *SHOWN)
+        )
+        cursor.execute("SELECT pg_notify(%s, %s)", (channel(), told))
+
+
+def _rename(schema: str, name: str) -> sql.Composed:
+    return sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(
+        sql.Identifier(schema), sql.Identifier(name)
+    )
+
+
+def _drop(connection: Connection, schema: str) -> None:
+    connection.cursor().execute(
+        sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
+    )
