@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
+from datetime import UTC, datetime, tzinfo
+from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -72,6 +72,8 @@ class Shown:
     rule: str
     description: str
     message: str
+    what: str
+    """What ``plate`` is: ``Plate``, or ``About`` for a camera or a group."""
     plate: str
     read_as: str
     was: str
@@ -109,6 +111,7 @@ def show(delivery: Delivery) -> Shown:
         rule=line(alert["rule"]),
         description=line(delivery.rule_description),
         message=line(alert["message"]),
+        what="Plate" if plate else "About",
         plate=about,
         read_as=line(alert["text"]) if alert["text"] and alert["text"] != plate else "",
         was=", ".join(line(text) for text in alert["was"]),
@@ -119,7 +122,7 @@ def show(delivery: Delivery) -> Shown:
         watched=_watched(watched) if watched else "",
         reason=line(alert["reason"] or ""),
         count=alert["count"],
-        others=tuple(_line(other) for other in listed),
+        others=tuple(_line(other, alert) for other in listed),
         more=more,
         page_url=delivery.page_url,
         picture_url=delivery.picture_url,
@@ -198,12 +201,10 @@ def check_template(name: str, template: str) -> None:
 
 def moment(at: int, timezone: str) -> str:
     """``Sat 21 Nov 2026, 18:57:42 (Europe/Istanbul)``; UTC where the zone is not known."""
-    zone, name = _zone(timezone)
-    try:
-        when = datetime.fromtimestamp(at / 1e6, UTC).astimezone(zone)
-    except (OverflowError, ValueError, OSError):
+    when = _local(at, timezone)
+    if when is None:
         return "at an unknown time"
-    return f"{when:%a} {when.day} {when:%b %Y, %H:%M:%S} ({name})"
+    return f"{when:%a} {when.day} {when:%b %Y, %H:%M:%S} ({when.tzinfo})"
 
 
 def line(text: str) -> str:
@@ -211,12 +212,19 @@ def line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-@cache
-def _zone(name: str) -> tuple[Any, str]:
+def _local(at: int, timezone: str) -> datetime | None:
     try:
-        return ZoneInfo(name), name
+        return datetime.fromtimestamp(at / 1e6, UTC).astimezone(_zone(timezone))
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+@lru_cache(256)
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
-        return UTC, "UTC"
+        return UTC
 
 
 @cache
@@ -234,9 +242,11 @@ def _percent(confidence: float) -> str:
     return f"{100 * confidence:.0f} %"
 
 
-def _line(alert: AlertEvent) -> Line:
+def _line(alert: AlertEvent, first: AlertEvent) -> Line:
+    when, then = (_local(one["at"], one["timezone"]) for one in (alert, first))
+    same_day = when and then and (when.date(), when.tzinfo) == (then.date(), then.tzinfo)
     return Line(
-        moment(alert["at"], alert["timezone"]),
+        f"{when:%H:%M:%S}" if same_day else moment(alert["at"], alert["timezone"]),
         line(alert["plate"] or alert["subject"]),
         line(alert["camera_id"] or ""),
     )

@@ -73,7 +73,7 @@ def payload(delivery: Delivery, picture: str) -> dict[str, Any]:
     if others := _others(shown):
         blocks.append({"type": "section", "text": _markup(others, _TEXT)})
     if picture:
-        alt = f"Picture of the plate {shown.plate}"[:_HEADER]
+        alt = f"Picture of {shown.plate}"[:_HEADER]
         blocks.append({"type": "image", "image_url": picture, "alt_text": alt})
     if context := _context(shown):
         blocks.append({"type": "context", "elements": [_markup(context, _FIELD)]})
@@ -97,7 +97,7 @@ def escaped(text: str) -> str:
 def _fields(shown: Shown) -> list[dict[str, Any]]:
     read = f" (read as {shown.read_as})" if shown.read_as else ""
     told = (
-        ("Plate", shown.plate + read),
+        (shown.what, shown.plate + read),
         ("Time", shown.time),
         ("Camera", shown.camera),
         ("Place", shown.place),

@@ -172,7 +172,7 @@ class MailServer:
 
     def _authenticate(self, server: Any, session: Any, envelope: Any, how: str, data: Any) -> Any:
         given = isinstance(data, LoginPassword) and data.password == self._password.encode()
-        return AuthResult(success=given)
+        return AuthResult(success=given, handled=False)
 
     async def handle_RCPT(
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
