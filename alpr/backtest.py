@@ -15,13 +15,14 @@ from typing import Any
 
 from alpr.errors import AlprError
 from alpr.moments import SECOND_US, shown
-from alpr.rules_file import told
+from alpr.rules_file import Told, told
 from alpr.two_sides import RECORDED, REPLAYED, RuleResult, TwoSides
 from eventlog.log import Entry, Log
 from eventlog.span import first_since, span
 from projections.rulebook import RulebookFollower
 from rules.alerts import rule as rules_
 from rules.alerts.matching import Matching
+from rules.alerts.parse import rule_of
 from rules.alerts.raising import Raising
 from rules.alerts.rule import Rule
 from rules.alerts.rulebook import Rulebook
@@ -109,19 +110,23 @@ def backtest(  # noqa: PLR0917 (what is replayed, through what, from when to whe
     began = time.monotonic()
     follower = RulebookFollower(log, codec)
     follower.complete()
-    known = {name: one.first_at for name, one in told(log, codec).items()}
+    known = told(log, codec)
     start = since - warm_up(rules)
     book = follower.book if rules is None else _book(rules, follower.book)
     with closing(TwoSides()) as alerts:
         _read_recorded(log, codec, start, alerts, stop)
-        replay = _Replay(log, codec, book, alerts)
+        replay = _Replay(log, codec, book, alerts, follower.book.near_change)
         replay.run(start, until + SETTLE_US, progress, stop)
         alerts.flush()
+        alerts.mark(replay.near, follower.book.near_change)
         step = HOUR_US if until - since <= BY_HOUR_US else DAY_US
         if rules is None:
-            chosen = dict.fromkeys(sorted({*known, *alerts.rules()}), (True, None))
+            chosen = dict.fromkeys(sorted({*known, *alerts.rules()}), True)
         else:
-            chosen = {rule.name: (rule.enabled, horizon(rule)) for rule in rules}
+            chosen = {rule.name: rule.enabled for rule in rules}
+        tried = {} if rules is None else {rule.name: horizon(rule) for rule in rules}
+        for name in chosen:
+            alerts.spread(name, _reach(known.get(name), tried.get(name, 0)))
         return BacktestResult(
             since=since,
             until=until,
@@ -139,10 +144,10 @@ def backtest(  # noqa: PLR0917 (what is replayed, through what, from when to whe
                     until=until,
                     step=step,
                     enabled=enabled,
-                    needs=needs,
-                    in_force_since=known.get(name),
+                    needs=tried.get(name),
+                    in_force_since=known[name].first_at if name in known else None,
                 )
-                for name, (enabled, needs) in chosen.items()
+                for name, enabled in chosen.items()
             ),
         )
 
@@ -157,7 +162,7 @@ def warm_up(rules: Sequence[Rule] | None) -> int:
         return 1 << 62
     needed = [horizon(rule) for rule in rules]
     longest = max((MOST_WARM_UP_US if one is None else one for one in needed), default=0)
-    return min(max(longest, LEAST_WARM_UP_US), MOST_WARM_UP_US)
+    return min(longest + LEAST_WARM_UP_US, MOST_WARM_UP_US)
 
 
 def horizon(rule: Rule) -> int | None:
@@ -179,7 +184,17 @@ def horizon(rule: Rule) -> int | None:
             back = round(FARTHEST_KM / faster * HOUR_US)
         case None:
             back = 0
-    return back + rule.cooldown + LEAST_WARM_UP_US
+    return back + rule.cooldown
+
+
+def _reach(known: Told | None, tried: int | None) -> int | None:
+    """How long after one alert another may follow from it, as the log's rule has it or the file's;
+    None: however long.
+    """
+    if known is None or known.defined is None:
+        return tried
+    own = horizon(rule_of(known.defined))
+    return None if own is None or tried is None else max(own, tried)
 
 
 def _book(rules: Sequence[Rule], known: Rulebook) -> Rulebook:
@@ -201,10 +216,20 @@ def _decoded(codec: Codec, entry: Entry) -> tuple[str, Any]:
 class _Replay:
     """The two stages of the engine, over the records of all partitions in log order."""
 
-    def __init__(self, log: Log, codec: Codec, book: Rulebook, alerts: TwoSides) -> None:
+    def __init__(
+        self,
+        log: Log,
+        codec: Codec,
+        book: Rulebook,
+        alerts: TwoSides,
+        changed: Callable[[int], bool],
+    ) -> None:
         self._log = log
         self._codec = codec
         self._alerts = alerts
+        self._changed = changed
+        self.near: set[str] = set()
+        """Sightings that were told of near a change of the log's rules or lists."""
         partitions = log.partitions(DETECTED.name)
         self._matching = [Matching(partition, book) for partition in range(partitions)]
         self._raising = Raising(book, partitions)
@@ -227,18 +252,17 @@ class _Replay:
             span(self._log, DETECTED.name, partition, first, end)
             for partition, (first, end) in enumerate(zip(firsts, ends, strict=True))
         ]
-        progress(0, total)
         for entry in heapq.merge(*streams, key=_order):
             if entry.appended_at >= until:
                 break
             if self.first_at is None:
                 self.first_at = entry.appended_at
-            self._fold(entry)
-            self.records += 1
             if self.records % EVERY == 0:
                 if stop():
                     raise Stopped("the replay was stopped; nothing was written")
                 progress(self.records, total)
+            self._fold(entry)
+            self.records += 1
         progress(self.records, self.records)
 
     def _bounds(self, start: int) -> tuple[list[int], list[int]]:
@@ -259,6 +283,8 @@ class _Replay:
             if name not in DETECTED.records:
                 self.unreadable += 1
                 return
+            if name == "PlateEvent" and self._changed(entry.appended_at):
+                self.near.add(record["event_id"])
             try:
                 signals = matching.fold(name, record, entry.offset, entry.appended_at)
             except Exception:  # as live, where such a record is a dead letter

@@ -42,12 +42,15 @@ class Applied:
 
 @dataclass(slots=True)
 class Told:
-    """A rule's last version, log times of that and of its first, and the last by one actor."""
+    """A rule's last version, log times of that and of its first, the last by one actor, and the
+    last definition, of which a removal takes nothing.
+    """
 
     last: RuleVersion
     at: int
     first_at: int
     own: RuleVersion | None = None
+    defined: str | None = None
 
 
 def load(path: Path) -> RuleFile:
@@ -150,6 +153,7 @@ def told(log: Log, codec: Codec, actor: str = "") -> dict[str, Told]:
         at = entry.appended_at
         known = rules.setdefault(version["name"], Told(version, at, at))
         known.last, known.at = version, at
+        known.defined = version["definition"] or known.defined
         if version["actor"] == actor:
             known.own = version
     return rules

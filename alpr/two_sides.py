@@ -1,6 +1,7 @@
 """Two sides of alerts, those of the log and those of a replay, kept in a file and compared."""
 
 import sqlite3
+from collections.abc import Callable, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,22 +22,21 @@ CREATE TABLE alert (
     side INTEGER NOT NULL, alert_id TEXT NOT NULL, rule TEXT NOT NULL, subject TEXT NOT NULL,
     plate TEXT, camera_id TEXT, at INTEGER NOT NULL, said_at INTEGER NOT NULL,
     kind TEXT NOT NULL, stands INTEGER NOT NULL, near INTEGER NOT NULL, message TEXT NOT NULL,
-    PRIMARY KEY (side, alert_id)
+    rests_on TEXT NOT NULL, PRIMARY KEY (side, alert_id)
 ) WITHOUT ROWID;
 CREATE INDEX alert_rule ON alert (side, rule);
 """
 # The first `raised` says when; the last word, what and whether it stands.
 _UPSERT = """
-INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (side, alert_id) DO UPDATE SET
     subject = excluded.subject, plate = excluded.plate, camera_id = excluded.camera_id,
     stands = CASE excluded.kind WHEN 'updated' THEN stands ELSE excluded.stands END,
-    near = max(near, excluded.near),
-    message = excluded.message
+    near = max(near, excluded.near), message = excluded.message, rests_on = excluded.rests_on
 """
-_PAIRS = """
-FROM alert AS one LEFT JOIN alert AS other
-ON other.side = 1 - one.side AND other.alert_id = one.alert_id
+_OTHER = "ON other.side = 1 - one.side AND other.alert_id = one.alert_id"
+_PAIRS = f"""
+FROM alert AS one LEFT JOIN alert AS other {_OTHER}
 WHERE one.side = :side AND one.rule = :rule AND one.said_at >= :since AND one.said_at < :until
 """
 _MARKED = "max(one.near, coalesce(other.near, 0))"
@@ -145,6 +145,7 @@ class TwoSides:
                 int(event["kind"] != "withdrawn"),
                 int(event["near_change"]),
                 event["message"],
+                " ".join(event["event_ids"]),
             )
         )
         if len(self._rows) >= HELD:
@@ -156,6 +157,44 @@ class TwoSides:
         self._db.executemany(_UPSERT, self._rows)
         self._db.execute("COMMIT")
         self._rows.clear()
+
+    def mark(self, near: Set[str], changed: Callable[[int], bool]) -> None:
+        """Mark the recorded alerts that rest on sightings ``near`` a change, or were said near one.
+
+        The engine that raised them did not know of a change that came after.
+        """
+        unmarked = self._db.execute(
+            "SELECT alert_id, rests_on, said_at FROM alert WHERE side = 0 AND NOT near"
+        )
+        found = [
+            (alert_id,)
+            for alert_id, rests_on, said_at in unmarked
+            if not near.isdisjoint(rests_on.split()) or changed(said_at)
+        ]
+        self._db.executemany("UPDATE alert SET near = 1 WHERE side = 0 AND alert_id = ?", found)
+
+    def spread(self, rule: str, reach: int | None) -> None:
+        """Mark what follows from marked differences: of one subject, within ``reach`` after it.
+
+        What one side did not raise lets a cooldown begin there with the next sighting.
+        """
+        differing = self._db.execute(
+            f"SELECT one.side, one.alert_id, one.subject, one.at, {_MARKED} FROM alert AS one"
+            f" LEFT JOIN alert AS other {_OTHER} WHERE one.rule = ? AND {_ALONE}"
+            " ORDER BY one.subject, one.at, one.alert_id",
+            (rule,),
+        )
+        found: list[tuple[int, str]] = []
+        last: tuple[str, int] | None = None
+        for side, alert_id, subject, at, marked in differing:
+            follows = (
+                last is not None and last[0] == subject and (reach is None or at <= last[1] + reach)
+            )
+            if marked or follows:
+                last = subject, at
+            if follows and not marked:
+                found.append((side, alert_id))
+        self._db.executemany("UPDATE alert SET near = 1 WHERE side = ? AND alert_id = ?", found)
 
     def rules(self) -> list[str]:
         """The names of all rules with alerts."""
