@@ -80,11 +80,10 @@ class BacktestResult:
         return self.records / self.took_s if self.took_s else 0.0
 
     def plain(self) -> dict[str, Any]:
-        """All of it as values of JSON, times in UTC as text."""
+        """All of it as values of JSON, times in UTC as text, ``step`` in microseconds."""
         value = asdict(self)
         for name in ("since", "until", "start"):
             value[name] = shown(value[name])
-        value["step"] = "hour" if self.step == HOUR_US else "day"
         value["took_s"] = round(self.took_s, 3)
         value["records_per_s"] = round(self.records_per_s)
         value["agrees"] = self.agrees

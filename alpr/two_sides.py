@@ -65,7 +65,7 @@ class RuleResult:
 
     Of those ``raised``, ``same`` were recorded as well and ``new`` were not; ``gone`` were
     recorded and would not be raised. What is near a change of rules or lists counts in none of
-    the three but as ``marked``: ``same_marked``, ``new_marked``, ``gone_marked``. ``by_time`` has
+    the three, but as ``same_marked``, ``new_marked`` or ``gone_marked``. ``by_time`` has
     how many began in which hour or day (its beginning, microseconds UTC of event time),
     ``plates`` those with the most alerts. ``news`` and ``lost`` name the first ``SHOWN`` that are
     of one side alone, marked ones too.
@@ -94,8 +94,8 @@ class RuleResult:
 
     @property
     def marked(self) -> int:
-        """Alerts near a change of rules or lists."""
-        return self.same_marked + self.new_marked + self.gone_marked
+        """Of those raised, the ones near a change of rules or lists."""
+        return self.same_marked + self.new_marked
 
     @property
     def differing(self) -> int:
@@ -106,8 +106,8 @@ class RuleResult:
         """All of it as values of JSON, times in UTC as text."""
         value = asdict(self)
         value["marked"] = self.marked
-        value["by_time"] = [{"at": shown(at), "alerts": count} for at, count in self.by_time]
-        value["plates"] = [{"plate": plate, "alerts": count} for plate, count in self.plates]
+        value["by_time"] = {shown(at): count for at, count in self.by_time}
+        value["plates"] = dict(self.plates)
         for name in ("news", "lost"):
             value[name] = [asdict(one) | {"at": shown(one.at)} for one in getattr(self, name)]
         if self.in_force_since is not None:

@@ -303,7 +303,7 @@ def _told(result: BacktestResult) -> Iterator[str]:
     yield from columns(head, map(_row, result.rules))
     for rule in result.rules:
         yield from _details(rule, result)
-    if any(rule.marked for rule in result.rules):
+    if any(rule.marked + rule.gone_marked for rule in result.rules):
         yield ""
         yield "~ within two seconds of a change of rules or lists: counted apart."
     if result.in_force:
@@ -318,7 +318,7 @@ def _told(result: BacktestResult) -> Iterator[str]:
 def _row(rule: RuleResult) -> tuple[str, ...]:
     counts = (rule.raised, rule.withdrawn, rule.recorded, rule.same, rule.new, rule.gone)
     name = rule.rule if rule.enabled else f"{rule.rule} (disabled)"
-    return (name, *(f"{count:,}" for count in counts), f"{rule.marked:,}")
+    return (name, *(f"{count:,}" for count in counts), f"{rule.marked + rule.gone_marked:,}")
 
 
 def _details(rule: RuleResult, result: BacktestResult) -> Iterator[str]:
