@@ -1,17 +1,31 @@
 """The query API and its pages as one application."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.middleware.cors import CORSMiddleware
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from api import errors, events, login, models, observe, pages, parameters, pictures, reference
+from api import (
+    alerts,
+    errors,
+    events,
+    history,
+    login,
+    models,
+    observe,
+    pages,
+    parameters,
+    pictures,
+    reference,
+    rules,
+    watchlists,
+)
 from api.encode import Json
 from api.guard import COOKIE, Guard, Trust
 from api.head import HeadAsGet
@@ -19,6 +33,7 @@ from api.hosts import OwnHosts
 from api.live import LiveFeed, Pace
 from api.roles import NEEDED
 from api.shared import Shared
+from api.watching import Watching
 from images.links import SignedLinks
 from images.store import ImageStore
 from projections.access import AccessKeys
@@ -57,24 +72,29 @@ def create_app(
     trust: Trust = Trust(),  # noqa: B008 (frozen)
     counted: Collector | None = None,
     links: SignedLinks | None = None,
+    watching: Watching | None = None,
 ) -> FastAPI:
     """The application on a read model, a picture store and keys, which stay the caller's.
 
     Without ``keys`` everybody may ask, so it is to be served on loopback alone:
     ``app.state.authenticated`` tells the server. ``hosts`` are names it is called by besides
     localhost. ``cors_origins`` are the origins whose pages may read the API, such as
-    ``https://gate.example``. ``app.state.feed`` is the LiveFeed, to be closed before the server
-    waits for its connections to end. ``counted`` is
+    ``https://gate.example``. ``app.state.feeds`` are the LiveFeeds, to be closed before the
+    server waits for its connections to end. ``counted`` is
     served at /metrics beside what is counted here. ``links`` are the signed links to pictures that
-    are good without a key; without them none is.
+    are good without a key; without them none is. ``watching`` brings alerts, rules and watchlists;
+    without it there are none.
     """
-    feed = LiveFeed(queries, pace)
+    feeds = [LiveFeed(one, pace) for one in (queries, watching and watching.queries) if one]
+    feed = feeds[0]
     guard = Guard(keys, NEEDED, trust)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        feed.close()
+        for one in (*feeds, watching and watching.backtests):
+            if one:
+                one.close()
 
     app = FastAPI(
         title=TITLE,
@@ -87,12 +107,12 @@ def create_app(
         lifespan=lifespan,
         responses=_REFUSALS if keys else {422: _REFUSALS[422]},
     )
-    app.state.feed = feed
+    app.state.feeds = feeds
     app.state.authenticated = keys is not None
-    rendered = pages.Pages()
+    rendered = pages.Pages(watches=watching is not None)
     stats = Shared(queries.stats)
     app.add_middleware(OwnHosts, names=hosts, numbers=keys is not None)
-    metrics = observe.install(app, lambda: feed.listeners, images.origin)
+    metrics = observe.install(app, lambda: sum(one.listeners for one in feeds), images.origin)
     if counted is not None:
         metrics.add(counted)
     if cors_origins:
@@ -166,13 +186,34 @@ def create_app(
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
     app.include_router(pictures.router(images, links))
+    if watching is not None:
+        for routes in _watching(watching, queries, images, feeds[-1], rendered):
+            app.include_router(routes)
     return app
 
 
+def _watching(
+    watching: Watching,
+    queries: SightingQueries,
+    images: ImageStore,
+    feed: LiveFeed,
+    rendered: pages.Pages,
+) -> Iterator[APIRouter]:
+    yield alerts.router(watching, queries, images, feed, rendered)
+    if watching.backtests is not None:
+        yield history.router(watching, watching.backtests, rendered)
+    yield rules.router(watching, rendered)
+    yield watchlists.router(watching, rendered)
+
+
 def _endpoints(app: FastAPI) -> dict[str, str]:
-    """Each path with what it is for, as OpenAPI has them."""
+    """Each path that can be asked, with what it is for, as OpenAPI has them."""
     paths: dict[str, Any] = app.openapi()["paths"]
-    return {path: told["get"]["description"].split("\n")[0] for path, told in paths.items()}
+    return {
+        path: told["get"]["description"].split("\n")[0]
+        for path, told in paths.items()
+        if "get" in told
+    }
 
 
 def _version() -> str:

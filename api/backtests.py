@@ -4,22 +4,22 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 from api.errors import ApiError, Conflict, NotFound
 from eventlog.log import LogError
-from rules.alerts.parse import RuleFile
+from rules.alerts.rule import Rule
 from schemas.codec import RegistryUnavailable
 
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[float, str], None]
 """The share that is done, 0 to 1, and words; raises to end what reports it."""
-Backtest = Callable[[RuleFile, int, Progress], dict[str, Any]]
-"""Runs a file's rules over the log since a time (microseconds UTC); its result as plain JSON."""
+Backtest = Callable[[Sequence[Rule] | None, int, Progress], dict[str, Any]]
+"""Tries rules (None: the log's own) on the log since a time (microseconds UTC): plain JSON."""
 
 
 class _Stopped(Exception):
@@ -63,7 +63,7 @@ class Backtests:
         self._lock = threading.Lock()
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
 
-    def start(self, rules: RuleFile, since: int) -> dict[str, Any]:
+    def start(self, rules: Sequence[Rule] | None, since: int) -> dict[str, Any]:
         """A new job. Raises Conflict while another runs."""
         with self._lock:
             if any(not job.over.is_set() for job in self._jobs.values()):
@@ -112,7 +112,7 @@ class Backtests:
             "result": job.result,
         }
 
-    def _run(self, job: _Job, rules: RuleFile, since: int) -> None:
+    def _run(self, job: _Job, rules: Sequence[Rule] | None, since: int) -> None:
         def progress(share: float, told: str) -> None:
             now = self._clock()
             if job.stopped:

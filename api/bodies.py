@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 from fastapi import Request
+from pydantic import BaseModel
 
 from api.errors import BadInput, TooLarge
 
@@ -40,6 +41,17 @@ async def json_object(request: Request, most: int) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadInput("the body is no JSON object: send one such as {}")
     return found
+
+
+def described(model: type[BaseModel], media: str = "application/json") -> dict[str, Any]:
+    """What OpenAPI says of a body that is read here and not by FastAPI."""
+    content = {media: {"schema": model.model_json_schema()}}
+    return {"requestBody": {"content": content}}
+
+
+def described_text(*medias: str) -> dict[str, Any]:
+    """The same of a body that is text."""
+    return {"requestBody": {"content": {media: {"schema": {"type": "string"}} for media in medias}}}
 
 
 def take(body: dict[str, Any], known: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:

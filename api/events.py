@@ -94,7 +94,7 @@ def router(queries: SightingQueries, summary: Callable[[], Row], feed: LiveFeed)
         rows = queries.search(wanted, limit, offset, retracted=include_retracted)
         return Json({"count": len(rows), "limit": limit, "offset": offset, "events": rows})
 
-    known = _parameters_of(search)
+    known = known_parameters(search)
 
     @routes.get(
         "/events/stream",
@@ -183,5 +183,6 @@ def change_as_json(row: Row) -> bytes:
     return event("erased" if row.get("erased") else "sighting", dumps(row))
 
 
-def _parameters_of(endpoint: Callable[..., Response]) -> frozenset[str]:
+def known_parameters(endpoint: Callable[..., Response]) -> frozenset[str]:
+    """The names that an endpoint takes in its address."""
     return frozenset(inspect.signature(endpoint).parameters) - {"request"}

@@ -20,6 +20,7 @@ from api.events import find, follow
 from api.guard import visitor
 from api.live import LiveFeed, event
 from images.store import ImageError, ImageStore, NoPicture
+from projections.access import Role
 from projections.queries import Row, Search, SightingQueries
 from rules.text import normalise
 
@@ -42,9 +43,12 @@ Page = Annotated[int, Query(ge=1, le=_MAX_PAGE)]
 
 
 class Pages:
-    """Templates and static files, read once."""
+    """Templates and static files, read once.
 
-    def __init__(self) -> None:
+    With ``watches`` the pages lead to alerts, rules and watchlists, too.
+    """
+
+    def __init__(self, *, watches: bool = False) -> None:
         folder = files("api") / "static"
         self._static = {file.name: file.read_bytes() for file in folder.iterdir()}
         digest = hashlib.sha256()
@@ -57,14 +61,21 @@ class Pages:
             lstrip_blocks=True,
             undefined=StrictUndefined,
         )
-        self._environment.globals.update(build=digest.hexdigest()[:12], q=None, visitor=visitor)
+        self._environment.globals.update(
+            build=digest.hexdigest()[:12],
+            q=None,
+            visitor=visitor,
+            may=_may,
+            watches=watches,
+            section="",
+        )
 
-    def page(self, name: str, *, code: int = 200, **values: Any) -> Response:
+    def page(self, name: str, /, *, code: int = 200, **values: Any) -> Response:
         """A whole page; never kept by the browser beyond asking again."""
         html = self._environment.get_template(name).render(values)
         return HTMLResponse(html, code, _KEPT)
 
-    def fragment(self, name: str, **values: Any) -> str:
+    def fragment(self, name: str, /, **values: Any) -> str:
         """A piece of a page."""
         return self._environment.get_template(name).render(values)
 
@@ -114,7 +125,7 @@ def router(queries: SightingQueries, images: ImageStore, feed: LiveFeed, pages: 
     @routes.get("/sightings/{event_id}")
     def sighting(event_id: str) -> Response:
         row = find(queries, event_id)
-        frame, no_frame = _frame(images, row)
+        frame, no_frame = frame_of(images, row)
         shown = {**_fields(view.card(row)), **view.details(row)}
         return pages.page(
             "sighting.html",
@@ -234,7 +245,7 @@ def _addresses(now: dict[str, Any]) -> Callable[..., str]:
     return address
 
 
-def _frame(images: ImageStore, row: Row) -> tuple[view.Frame | None, str]:
+def frame_of(images: ImageStore, row: Row) -> tuple[view.Frame | None, str]:
     """The best shot, or why there is none to show."""
     address = row["frame_image_url"]
     if not address:
@@ -269,6 +280,12 @@ def _neighbours(queries: SightingQueries, row: Row) -> list[Row]:
         if len(after) == _NEIGHBOURS:
             break
     return [*reversed(before), row, *reversed(after)]
+
+
+def _may(role: str) -> bool:
+    """Whether the one who asks may do what a role may; who is not known by a key may do all."""
+    key = visitor()
+    return key is None or key.role.covers(Role(role))
 
 
 def _fields(shown: view.Card) -> dict[str, Any]:

@@ -94,13 +94,13 @@ def read_times(start: str | None, end: str | None) -> tuple[datetime | None, dat
     return first, last
 
 
-def read_id(text: str) -> UUID:
-    """An event's id. Raises BadInput."""
+def read_id(text: str, name: str = "event_id", listed: str = "/events/recent") -> UUID:
+    """The id of an event, or of what ``listed`` lists. Raises BadInput."""
     try:
         return UUID(text)
     except ValueError:
         raise BadInput(
-            f"event_id={text!r} is no UUID: give one such as the event_id of /events/recent"
+            f"{name}={text!r} is no UUID: give one such as the {name} of {listed}"
         ) from None
 
 

@@ -17,8 +17,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One path with what may be given to it."""
+    """One method of a path with what may be given to it."""
 
+    method: str
     path: str
     description: str
     streams: bool
@@ -26,16 +27,19 @@ class Endpoint:
 
 
 def endpoints(openapi: dict[str, Any]) -> list[Endpoint]:
-    """The GET endpoints in the order they were declared."""
-    found: list[Endpoint] = []
-    for path, methods in openapi["paths"].items():
-        told = methods["get"]
-        given = [p for p in told.get("parameters", ()) if p["in"] != "header"]
-        streams = "text/event-stream" in told["responses"]["200"].get("content", {})
-        found.append(
-            Endpoint(path, told["description"], streams, tuple(_parameter(p) for p in given))
-        )
-    return found
+    """The endpoints in the order they were declared."""
+    return [
+        _endpoint(method.upper(), path, told)
+        for path, methods in openapi["paths"].items()
+        for method, told in methods.items()
+    ]
+
+
+def _endpoint(method: str, path: str, told: dict[str, Any]) -> Endpoint:
+    given = [p for p in told.get("parameters", ()) if p["in"] != "header"]
+    streams = "text/event-stream" in told["responses"].get("200", {}).get("content", {})
+    parameters = tuple(_parameter(p) for p in given)
+    return Endpoint(method, path, told["description"], streams, parameters)
 
 
 def _parameter(told: dict[str, Any]) -> Parameter:

@@ -37,11 +37,12 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=_GRACE,
             )
         )
-        self._streams = app.state.feed
+        self._streams = app.state.feeds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let go of every listener, then end as uvicorn does."""
-        self._streams.close()
+        for feed in self._streams:
+            feed.close()
         await super().shutdown(sockets)
 
 

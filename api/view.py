@@ -155,6 +155,11 @@ def moment(at: datetime, timezone: str) -> Moment:
     )
 
 
+def instant(at: int) -> datetime:
+    """A time of the log, microseconds, in UTC."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
+
+
 def duration(length: timedelta) -> str:
     """``3.7 s``, ``2 min 5 s``, ``1 h 12 min``."""
     seconds = length.total_seconds()
@@ -190,7 +195,7 @@ def _read(kept: Mapping[str, Any], zone: tzinfo) -> Read:
     shares = (
         [p / 1000 for p in sure] if len(sure) == len(text) else [kept["confidence"]] * len(text)
     )
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=kept["captured_at"])
+    at = instant(kept["captured_at"])
     return Read(
         text=text,
         characters=tuple(_character(c, share) for c, share in zip(text, shares, strict=True)),

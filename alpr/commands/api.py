@@ -5,14 +5,18 @@ import logging
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from ipaddress import ip_address
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alpr.errors import Busy
 from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
 from alpr.wiring import (
+    open_alert_queries,
     open_codec,
     open_database,
     open_images,
@@ -22,7 +26,9 @@ from alpr.wiring import (
 )
 
 if TYPE_CHECKING:
+    from api.backtests import Backtest
     from projections.access import AccessKeys
+    from rules.alerts.rule import Rule
 
 _log = logging.getLogger(__name__)
 _AGAIN_S = 5  # until a database that was away is asked again for the first link
@@ -45,8 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; exit code 0."""
     from api.app import create_app
+    from api.backtests import Backtests
     from api.counted import Counted
     from api.serve import ServeError, serve
+    from api.voice import Voice
+    from api.watching import Watching
     from images.links import SignedLinks, secret_of
 
     configure_logs(arguments.debug)
@@ -63,6 +72,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     try:
         queries = open_queries(database)
         keys = open_keys(database) if settings.authenticated else None
+        watching = Watching(
+            open_alert_queries(database),
+            Voice(lambda: (open_log(settings), open_codec(settings)), _now),
+            Backtests(_backtest(settings)),
+        )
         app = create_app(
             queries,
             open_images(settings),
@@ -70,6 +84,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             hosts=settings.api_hosts,
             counted=Counted(lambda: (open_log(settings), open_codec(settings))),
             links=SignedLinks(secret_of(settings.link_secret_file)),
+            watching=watching,
         )
         if keys is not None:
             address = f"http://{_named(host, settings.api_hosts)}:{port}"
@@ -78,6 +93,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             ).start()
         serve(app, host, port, (*settings.api_proxies, *arguments.proxy))
         queries.close()
+        watching.queries.close()
         if keys is not None:
             keys.close()
     except ServeError as error:
@@ -86,6 +102,31 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         ended.set()
         database.stop()
     return 0
+
+
+def _backtest(settings: Settings) -> "Backtest":
+    """What tries rules on the settings' log, as the API asks for it."""
+
+    def run(
+        rules: "Sequence[Rule] | None", since: int, progress: Callable[[float, str], None]
+    ) -> dict[str, Any]:
+        from alpr.backtest import backtest
+
+        told = 0.0, "reads the alerts that were"
+
+        def step(done: int, total: int) -> None:
+            nonlocal told
+            told = done / max(total, 1), f"{done:,} of {total:,} records"
+            progress(*told)
+
+        def stop() -> bool:
+            progress(*told)  # raises where it is to end
+            return False
+
+        with closing(open_log(settings, leaps=True)) as log:
+            return backtest(log, open_codec(settings), rules, since, _now(), step, stop).plain()
+
+    return run
 
 
 def _tell_first_link(keys: "AccessKeys", address: str, ended: threading.Event) -> None:
@@ -120,6 +161,11 @@ def _named(host: str, names: tuple[str, ...]) -> str:
     if number.is_unspecified:
         return "localhost"
     return f"[{number}]" if number.version == 6 else str(number)
+
+
+def _now() -> int:
+    """Microseconds UTC."""
+    return time.time_ns() // 1000
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

@@ -1,0 +1,94 @@
+"""Rules tried on history: the routes of backtests, and their page."""
+
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from api import bodies, parameters, rule_view
+from api import watch_models as shapes
+from api.backtests import Backtests
+from api.encode import Json
+from api.errors import BadInput, Unavailable, wants_page
+from api.pages import Pages
+from api.rules import MAX_BODY, MISSING, PROBLEM, listed, parsed
+from api.watching import Watching
+from rules.alerts.duration import microseconds
+from rules.alerts.parse import to_yaml
+
+_FARTHEST_US = 366 * 86_400_000_000
+_PERIODS = (("1d", "one day"), ("7d", "7 days"), ("30d", "30 days"), ("90d", "90 days"))
+
+
+def router(watching: Watching, backtests: Backtests, pages: Pages) -> APIRouter:
+    """Everything under ``/rules/backtest``; to be asked before the rules by name."""
+    routes = APIRouter(tags=["rules"])
+
+    @routes.get("/rules/backtest", include_in_schema=False)
+    def backtest_page(rule: str | None = None) -> Response:
+        chosen = [r for r in listed(watching) if rule is None or r["name"] == rule]
+        found = [made for row in chosen if (made := rule_view.rule(row))]
+        return pages.page(
+            "backtest.html", text=to_yaml(found) if found else "", periods=_PERIODS, rule=rule
+        )
+
+    @routes.post(
+        "/rules/backtest",
+        response_model=None,
+        status_code=202,
+        responses={202: {"model": shapes.BacktestResponse}, **PROBLEM},
+        openapi_extra=bodies.described(shapes.BacktestBody),
+    )
+    async def backtest(request: Request) -> Response:
+        """Try rules on history: what they would have raised since then.
+
+        One runs at a time. Ask `GET /rules/backtest/{id}` how far it is: a backtest that
+        nobody asks for ends after 20 seconds, and every one after 10 minutes. Without `rules`
+        those of the log are tried, each as and when it was in force.
+        """
+        given = await bodies.json_object(request, MAX_BODY)
+        body = bodies.take(given, {"rules": str, "since": str})
+        text = body.get("rules", "")
+        rules = (await run_in_threadpool(parsed, text)).rules if text.strip() else None
+        since = _since(body.get("since", "30d"), watching.voice.clock())
+        job = backtests.start(rules, since)
+        return Json(job, status_code=202, headers={"location": f"/rules/backtest/{job['id']}"})
+
+    @routes.get(
+        "/rules/backtest/{number}",
+        response_model=None,
+        responses={200: {"model": shapes.BacktestResponse}, **MISSING},
+    )
+    def look(request: Request, number: str) -> Response:
+        """How far a backtest is, or its result."""
+        job = backtests.look(number)
+        if not wants_page(request):
+            return Json(job)
+        if job["result"] is None:
+            raise Unavailable(f"this backtest is not done: {job['told']}")
+        return pages.page("backtest_result.html", result=rule_view.result(job["result"]))
+
+    @routes.delete(
+        "/rules/backtest/{number}",
+        response_model=None,
+        responses={200: {"model": shapes.BacktestResponse}, **MISSING},
+    )
+    def stop(number: str) -> Response:
+        """End a backtest."""
+        return Json(backtests.stop(number))
+
+    return routes
+
+
+def _since(text: str, now: int) -> int:
+    try:
+        since = now - microseconds(text.strip())
+    except ValueError:
+        moment = parameters.read_time("since", text)
+        if moment is None:
+            raise BadInput("since is empty: give 30d, 12h or a time") from None
+        since = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    if not now - _FARTHEST_US <= since < now:
+        raise BadInput(f"since={text!r} is not within the last 366 days: give one such as 30d")
+    return since

@@ -1,0 +1,33 @@
+"""What alerts, rules and watchlists are asked of, and said to."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from api.backtests import Backtests
+from api.voice import Voice
+from projections.alert_queries import AlertQueries
+
+T = TypeVar("T")
+
+# A message is delivered, or a change answered, before the view shows it: it is waited for so long.
+_PATIENCE_S = 2.0
+_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """The alerts' view, the log behind it, and what tries rules on history, if anything does."""
+
+    queries: AlertQueries
+    voice: Voice
+    backtests: Backtests | None = None
+    patience: float = field(default=_PATIENCE_S)
+
+    def wait_for(self, read: Callable[[], T | None]) -> T | None:
+        """What is read, as soon as it is there; None when it is not there in ``patience`` s."""
+        until = time.monotonic() + self.patience
+        while (found := read()) is None and time.monotonic() < until:
+            time.sleep(_PAUSE_S)
+        return found
