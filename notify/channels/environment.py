@@ -16,7 +16,7 @@ _OPEN = frozenset(
     }
 )
 _SHORTEST = 4  # signs; what is shorter would blank out plain words
-_PART = 8  # signs, of a part of a URL: shorter ones are `v1`, `services`
+_PART = 9  # signs, of a part of a URL: shorter ones are `v1`, `services`
 
 
 class Unset(Exception):

@@ -16,9 +16,10 @@ from apprise.plugins.email.smtp import AppriseSMTPController
 
 from notify.channel import Delivery, OptionsError, Outcome, Picture
 from notify.channels.answers import quoted
-from notify.channels.apprised import Reached, asset, attached, overheard
+from notify.channels.apprised import Reached, asset, attached
 from notify.channels.environment import Environment, Unset
 from notify.channels.options import check, recipients
+from notify.channels.quiet import overheard
 from notify.render import Message, message
 
 _MODES = {"none": "insecure", "starttls": "starttls", "tls": "ssl"}

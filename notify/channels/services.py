@@ -8,9 +8,10 @@ from apprise.exception import AppriseException
 from apprise.plugins import NotifyBase
 
 from notify.channel import Delivery, OptionsError, Outcome
-from notify.channels.apprised import asset, attached, outcome_of, overheard
+from notify.channels.apprised import asset, attached, outcome_of
 from notify.channels.environment import Environment, Unset
 from notify.channels.options import check
+from notify.channels.quiet import overheard
 from notify.render import message
 
 # They show or write on the machine that sends, where nobody looks, or are told better otherwise.

@@ -14,6 +14,7 @@ from notify.channel import Delivery, OptionsError, Outcome
 from notify.channels.answers import outcome_of
 from notify.channels.environment import Environment, Unset
 from notify.channels.options import check
+from notify.channels.quiet import overheard
 from notify.net import Answer, Post, Unreachable, Unusable, is_public
 from notify.render import Shown, fields, fill, show
 
@@ -51,7 +52,8 @@ class Slack:
 
     def _told(self, url: str, body: Mapping[str, Any]) -> Answer:
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "ovr-alpr"}
-        return self._post(url, orjson.dumps(body), headers, trusted=True)
+        with overheard():
+            return self._post(url, orjson.dumps(body), headers, trusted=True)
 
 
 def payload(delivery: Delivery, picture: str) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from apprise.exception import AppriseException
 from apprise.plugins.twilio import NotifyTwilio
 
 from notify.channel import Delivery, OptionsError, Outcome
-from notify.channels.apprised import Reached, asset, outcome_of, overheard
+from notify.channels.apprised import Reached, asset, is_final, outcome_of
 from notify.channels.environment import Environment, Unset
 from notify.channels.options import check, recipients
+from notify.channels.quiet import overheard
 from notify.net import Unusable
 from notify.net import check as check_url
 from notify.render import own_body, show
@@ -64,7 +65,7 @@ class Sms:
                 heard.append(str(error))
                 sent = False
         if not sent:
-            return outcome_of(heard, number, self._environment)
+            return outcome_of(heard, number, self._environment, _is_final)
         self._reached.add(message, number)
         return Outcome("sent", f"{number} was told")
 
@@ -153,6 +154,12 @@ def cut(text: str, most: int, *, gsm: bool) -> str:
         if taken > most:
             return text[:at]
     return text
+
+
+def _is_final(code: int) -> bool:
+    # Twilio's own codes: 21xxx is a request that is wrong, but for a queue that is full (21611).
+    # https://www.twilio.com/docs/api/errors
+    return is_final(code) or (21_000 <= code < 22_000 and code != 21_611)
 
 
 def together(outcomes: list[Outcome]) -> Outcome:

@@ -12,6 +12,7 @@ from notify.channel import Delivery, OptionsError, Outcome
 from notify.channels.answers import outcome_of
 from notify.channels.environment import Environment, Unset
 from notify.channels.options import check
+from notify.channels.quiet import overheard
 from notify.net import Post, Unreachable, Unusable, shown
 from schemas.records import AlertEvent
 
@@ -47,7 +48,8 @@ class Webhook:
             url = self._environment.need(target, "the URL") if trusted else options["url"]
             body = orjson.dumps(payload(delivery))
             headers = self._headers(delivery, body)
-            answer = self._post(url, body, headers, trusted=trusted)
+            with overheard():
+                answer = self._post(url, body, headers, trusted=trusted)
         except Unreachable as error:
             return Outcome("failed", self._environment.hide(str(error)))
         except (OptionsError, Unset, Unusable) as error:
