@@ -64,7 +64,8 @@ def read(text: str | bytes) -> Document:
         return _built(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
+        # What is missing at the end is missing in the last line.
+        line = min(mark.line + 1, text.rstrip().count("\n") + 1) if mark else 1
         said = ", ".join(part for part in (error.context, error.problem) if part)
         raise DocumentError(line, (), f"this is no YAML: {said}{_cure(text, line)}") from error
     except yaml.YAMLError as error:
