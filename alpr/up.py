@@ -1,6 +1,7 @@
 """``alpr up``: the whole system on one machine, as supervised processes."""
 
 import argparse
+import contextlib
 import fcntl
 import os
 import signal
@@ -33,7 +34,9 @@ from alpr.wiring import (
 from eventlog.log import LogUnavailable
 
 if TYPE_CHECKING:
+    from eventlog.log import Log
     from projections.queries import SightingQueries
+    from schemas.codec import Codec
 
 _EVERYWHERE = ("0.0.0.0", "::")  # where to listen, and nowhere to go
 # On ALPR_METRICS_PORT and those after it, dedups beyond the first on those after these.
@@ -95,7 +98,9 @@ class Up:
             dedups = _named(Stores(settings, log.uuid).open_each())
             self._dedups = tuple(dedups)
             alerts = alerts_store.open_store(settings, log.uuid)
+            self._take_up_rules(log, codec)
             self._database = open_database(settings)
+            self._begin_deliveries(log, self._database.url)
             self._supervisor = Supervisor(
                 self._programs(dedups, alerts),
                 self._say,
@@ -182,6 +187,32 @@ class Up:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _take_up_rules(self, log: "Log", codec: "Codec") -> None:
+        """Bring the file of alert rules into force, where there is one."""
+        from alpr import rules_file
+
+        path = self._settings.alert_rules
+        if not path.exists():
+            return
+        done = rules_file.apply(log, codec, path, lambda: time.time_ns() // 1000)
+        for name, actor in done.left.items():
+            self._say(
+                *(OWN_NAME, "INFO"),
+                f"rule {name!r} stays as {actor} left it; `alpr rules apply {path.name} --force` "
+                "takes the file's",
+            )
+
+    def _begin_deliveries(self, log: "Log", url: str) -> None:
+        """Note where alpr.alerts ends now, so that of all that comes while notify starts it tells.
+
+        A database that is away is notify's to wait for.
+        """
+        from notify.store import begin
+        from projections.errors import ViewUnavailable
+
+        with contextlib.suppress(ViewUnavailable):
+            begin(url, log)
 
     def _tell_left_out(self) -> None:
         """Say which partitions do not reach the views by this machine's flows."""
