@@ -19,6 +19,7 @@ from alpr.settings import Settings
 from alpr.wiring import open_codec, open_database, open_log
 
 if TYPE_CHECKING:
+    from projections.alert_rebuild import RebuiltAlerts
     from projections.rebuild import Rebuilt
 
 DIFFERENT = 3
@@ -28,7 +29,7 @@ _LISTED = 50  # hours that are printed; a view that lost a year has thousands
 class View(NamedTuple):
     """What can be done with a view: rebuild it, remove what the last swap replaced."""
 
-    rebuild: "Callable[..., Rebuilt]"
+    rebuild: "Callable[..., Rebuilt | RebuiltAlerts]"
     drop_old: Callable[[], bool]
 
 
@@ -36,7 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """What `alpr replay` takes."""
     view = parser.add_argument_group("a view", "rebuilt from the log beside the live one")
     view.add_argument(
-        "--view", choices=["timescale", "opensearch"], help="which one; timescale unless given"
+        "--view",
+        choices=["timescale", "opensearch", "alerts"],
+        help="which one; timescale unless given",
     )
     view.add_argument(
         "--from",
@@ -65,6 +68,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return history.run(arguments, settings)
     start = None
     if arguments.start is not None:
+        if arguments.view == "alerts":
+            raise ConfigError(
+                "--from is about sightings: alerts are few, `alpr replay --view alerts` does all"
+            )
         start = moment("--from", arguments.start, time.time_ns() // 1000)
     with _view(arguments.view or "timescale", settings) as view:
         if arguments.drop_old:
@@ -83,7 +90,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.dry_run:
         print("Nothing was swapped.")
     else:
-        which = " --view opensearch" if arguments.view == "opensearch" else ""
+        which = "" if arguments.view in {None, "timescale"} else f" --view {arguments.view}"
         print(f"Swapped; `alpr replay{which} --drop-old` removes the view it replaced.")
     sys.stdout.flush()
     return DIFFERENT if result.differences else 0
@@ -102,16 +109,25 @@ def _view(name: str, settings: Settings) -> Iterator[View]:
         url = settings.search_url
         yield View(partial(rebuild_search, url), partial(drop_old_search, url))
         return
-    from projections.rebuild import drop_old, rebuild
-
     database = open_database(settings)
     try:
-        yield View(partial(rebuild, database.url), partial(drop_old, database.url))
+        if name == "alerts":
+            from projections.alert_rebuild import drop_old_alerts, rebuild_alerts
+
+            yield View(
+                partial(rebuild_alerts, database.url), partial(drop_old_alerts, database.url)
+            )
+        else:
+            from projections.rebuild import drop_old, rebuild
+
+            yield View(partial(rebuild, database.url), partial(drop_old, database.url))
     finally:
         database.stop()
 
 
-def _rebuilt(view: View, settings: Settings, start: int | None, swap: bool) -> "Rebuilt":
+def _rebuilt(
+    view: View, settings: Settings, start: int | None, swap: bool
+) -> "Rebuilt | RebuiltAlerts":
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -132,12 +148,17 @@ def _rebuilt(view: View, settings: Settings, start: int | None, swap: bool) -> "
         def told(at: Replayed) -> None:
             bar.update(task, description="replaying", completed=at.done, total=at.total)
 
-        return view.rebuild(log, codec, told, start=start, swap=swap)
+        begin = {} if start is None else {"start": start}
+        return view.rebuild(log, codec, told, swap=swap, **begin)
 
 
-def _tell(result: "Rebuilt", start: int | None) -> None:
+def _tell(result: "Rebuilt | RebuiltAlerts", start: int | None) -> None:
+    from projections.alert_rebuild import TableDifference
+    from projections.rebuild import Rebuilt
+
+    of = "sightings" if isinstance(result, Rebuilt) else "alerts"
     since = "" if start is None else f"; what was captured before {shown(start)} was taken over"
-    print(f"{result.rows} sightings rebuilt from the log{since}.")
+    print(f"{result.rows} {of} rebuilt from the log{since}.")
     if result.refused:
         print(f"{result.refused} records could not be shown; they are on alpr.dlq.")
     if result.differences is None:
@@ -150,6 +171,7 @@ def _tell(result: "Rebuilt", start: int | None) -> None:
             rows = f"{hour.live_rows} rows live, {hour.rebuilt_rows} rebuilt"
             if hour.live_rows == hour.rebuilt_rows:
                 rows += ", not the same"
-            print(f"  {hour.hour:%Y-%m-%d %H:00} UTC: {rows}")
+            table = f" in {hour.table}" if isinstance(hour, TableDifference) else ""
+            print(f"  {hour.hour:%Y-%m-%d %H:00} UTC{table}: {rows}")
         if len(result.differences) > _LISTED:
             print(f"  and {len(result.differences) - _LISTED} more")

@@ -170,7 +170,7 @@ class _Replay:
                 f"AND NOT EXISTS (SELECT FROM {NEXT}.alert_history AS rebuilt "
                 "WHERE rebuilt.alert_id = live.alert_id AND rebuilt.partition = live.partition "
                 "AND rebuilt.log_offset = live.log_offset)",
-                (self._before(ALERTS.retention_us),),
+                (_EPOCH + timedelta(microseconds=self._now - (ALERTS.retention_us or 0)),),
             )
             begun_before = [alert_id for (alert_id,) in cursor.fetchall()]
         with closing(connect(self._url, NEXT)) as own, own, own.cursor() as cursor:
@@ -181,18 +181,19 @@ class _Replay:
                     "WHERE alert_id = ANY(%(ids)s::uuid[])",
                     {"ids": begun_before},
                 )
-            cursor.execute(
-                f"INSERT INTO notifications SELECT * FROM {ALERTS_LIVE}.notifications "
-                "WHERE at < %s ON CONFLICT DO NOTHING",
-                (self._before(NOTIFICATIONS.retention_us),),
-            )
+            for partition in range(self._log.partitions(NOTIFICATIONS.name)):
+                cursor.execute(
+                    f"INSERT INTO notifications SELECT * FROM {ALERTS_LIVE}.notifications "
+                    "WHERE partition = %s AND log_offset < %s "
+                    "ON CONFLICT (notification_id, attempt, outcome) DO UPDATE "
+                    "SET log_offset = excluded.log_offset, at = excluded.at, "
+                    "detail = excluded.detail, duration_ms = excluded.duration_ms",
+                    (partition, self._log.lowest(NOTIFICATIONS.name, partition)),
+                )
 
     def close(self) -> None:
         """Release the connection; the second view stays."""
         self._view.close()
-
-    def _before(self, retention_us: int | None) -> datetime:
-        return _EPOCH + timedelta(microseconds=self._now - (retention_us or 0))
 
     def _reach(self, target: Places) -> bool:
         """False where what is here already cannot become what the log says."""

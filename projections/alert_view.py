@@ -270,11 +270,13 @@ def _erase(cursor: Cursor, alert_ids: Sequence[str]) -> None:
 def _attempts(cursor: Cursor, changes: Sequence[Change]) -> bool:
     rows = [
         {
-            **change.record,
-            "alert_id": str(UUID(change.record["alert_id"])),
-            "at": _time(change.record["at"]),
+            **record,
+            "alert_id": str(UUID(record["alert_id"])),
+            "at": _time(record["at"]),
+            "partition": entry.partition,
+            "log_offset": entry.offset,
         }
-        for change in changes
+        for entry, record in changes
     ]
     cursor.execute(
         "SELECT alert_id FROM erased_alerts WHERE alert_id = ANY(%s::uuid[])",

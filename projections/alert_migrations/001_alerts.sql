@@ -82,6 +82,8 @@ CREATE TABLE notifications (
     at              timestamptz NOT NULL,
     detail          text        NOT NULL,
     duration_ms     bigint      NOT NULL,
+    partition       integer     NOT NULL,
+    log_offset      bigint      NOT NULL,
     PRIMARY KEY (notification_id, attempt, outcome)
 );
 CREATE INDEX notifications_by_alert ON notifications (alert_id, at);
