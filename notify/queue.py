@@ -20,6 +20,7 @@ LIFE = 3_660 * SECOND
 """A delivery that was not sent this long after it was due is given up."""
 _READER = 0x6E6F7472  # 'notr': one process at a time reads the alerts of a queue
 _TOLD = ("sent", "grouped")
+_ENGINE = ("raised", "updated", "escalated")  # what a withdrawal makes void
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,21 +197,26 @@ class Page:
         With ``drop`` what is still waiting for its first attempt is taken out of the queue.
         """
         self._cursor.execute(
-            "SELECT notification_id::text, kind, state, outcome, attempts FROM deliveries "
+            "SELECT notification_id::text, kind, state, outcome FROM deliveries "
             "WHERE alert_id = %(alert)s AND lane = %(lane)s AND seq > coalesce((SELECT max(seq) "
             "FROM deliveries WHERE alert_id = %(alert)s AND lane = %(lane)s "
             "AND kind = 'withdrawn'), 0) ORDER BY seq",
             {"alert": alert_id, "lane": lane},
         )
         rows = self._cursor.fetchall()
-        dropped = self._drop([row[0] for row in rows if row[2] != "done"]) if drop else []
-        gone = {one.notification_id for one in dropped}
+        waiting = [row for row in rows if row[2] != "done"]
+        gone: list[Dropped] = []
+        if drop:
+            gone += self._drop([row[0] for row in waiting if row[1] in _ENGINE])
+        ids = {one.notification_id for one in gone}
         known = any(
             kind in ("raised", "escalated") and (state != "done" or outcome in _TOLD)
-            for notification_id, kind, state, outcome, _ in rows
-            if notification_id not in gone
+            for notification_id, kind, state, outcome in rows
+            if notification_id not in ids
         )
-        return known, dropped
+        if drop and not known:
+            gone += self._drop([row[0] for row in waiting if row[0] not in ids])
+        return known, gone
 
     def again(self, order: Order, entry: Entry, now: int) -> bool:
         """Queue a delivery once more that was given up; False if there is no such."""
