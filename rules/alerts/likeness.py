@@ -1,6 +1,5 @@
 """Which of many texts are like another: by what is left when one character is left out."""
 
-from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from rules.similarity import fold, similarity, similarity_of_folded
@@ -34,11 +33,17 @@ class Likeness(Generic[T]):
         self._shortened: dict[str, _Group[T] | tuple[_Group[T], ...]] = {}
         self._loose: dict[int, list[_One[T]]] = {}
         self._least = 1.0
+        self._slack = 0.0
+        """Tenths that a text may differ by for each of its characters, rather too many."""
+
+    def __bool__(self) -> bool:
+        return bool(self._folded or self._loose)
 
     def add(self, text: str, least: float, item: T) -> None:
         """Take an item under a normalised text."""
         one = _One(text, least, item)
         self._least = min(self._least, least)
+        self._slack = 10 * (1.0 - self._least) + 1e-6
         length = len(text)
         if _budget(length, least) >= _TWO or _budget(length + 2, least) >= _TWO:
             self._loose.setdefault(length, []).append(one)
@@ -65,37 +70,37 @@ class Likeness(Generic[T]):
         found: list[tuple[T, float]] = []
         if not text:
             return found
-        if self._folded:
-            for group in self._groups(fold(text), len(text)):
-                for one in group:
-                    likeness = similarity(one.text, text)
-                    if likeness >= one.least:
-                        found.append((one.item, likeness))
+        for group in self._groups(fold(text), len(text)):
+            for one in group:
+                likeness = similarity(one.text, text)
+                if likeness >= one.least:
+                    found.append((one.item, likeness))
         for length, ones in self._loose.items():
             longest = max(length, len(text))
-            if abs(length - len(text)) * _GAP > _budget(longest, self._least):
-                continue
-            for one in ones:
-                likeness = _like(one, text)
-                if likeness is not None:
-                    found.append((one.item, likeness))
+            if abs(length - len(text)) * _GAP <= _budget(longest, self._least):
+                found += [
+                    (one.item, likeness)
+                    for one in ones
+                    if (likeness := _like(one, text)) is not None
+                ]
         return found
 
-    def _groups(self, key: str, length: int) -> Iterator[_Group[T]]:
-        group = self._folded.get(key)
-        if group is not None:
-            yield group
+    def _groups(self, key: str, length: int) -> list[_Group[T]]:
+        """The texts that are one gap away at most, once folded."""
+        folded = self._folded
+        groups = [folded[key]] if key in folded else []
         longer = self._shortened.get(key)
         if longer is not None:
-            if isinstance(longer, list):
-                yield longer
-            else:
-                yield from longer
-        if _budget(length, self._least) >= _GAP:
-            for shorter in _shorter(key):
-                group = self._folded.get(shorter)
-                if group is not None:
-                    yield group
+            groups += [longer] if isinstance(longer, list) else longer
+        if length * self._slack >= _GAP:
+            before = ""
+            for place in range(length):
+                shorter = key[:place] + key[place + 1 :]
+                # One of two equal neighbours left out is the other left out.
+                if shorter in folded and shorter != before:
+                    groups.append(folded[shorter])
+                    before = shorter
+        return groups
 
 
 def _like(one: _One[T], text: str) -> float | None:

@@ -46,6 +46,8 @@ class Masks:
         """Of each condition its bits, as a mask."""
         self._plate = _Plate()
         self._fields: dict[str, _Field] = {}
+        self._order: list[_Field] = []
+        """Those that most is asked of first, so that often nothing is left to ask of the last."""
 
     def add(self, condition: Condition) -> int:
         """Take a condition; its number."""
@@ -72,10 +74,13 @@ class Masks:
     def match(self, event: PlateEvent, hits: Sequence[WatchHit], among: int) -> set[int]:
         """The numbers of the conditions that hold, of those whose bits are ``among``."""
         left = self._plate.allowed(event["plate"]["normalized_text"], among)
-        for field in self._fields.values():
-            if not left:
-                break
-            left ^= left & field.denied(event, hits)
+        if not left:
+            return set()
+        if not self._order:
+            self._order = sorted(self._fields.values(), key=lambda one: -one.asking.bit_count())
+        for field in self._order:
+            if left & field.asking:
+                left ^= left & field.denied(event, hits)
         found: set[int] = set()
         for bit in _ones(left):
             number, condition, sure = self._checks[bit]
@@ -86,6 +91,7 @@ class Masks:
     def _file(self, clause: Clause, bit: int) -> bool:
         """Tell each field what a clause asks of it; whether that is all that the clause asks."""
         sure = True
+        self._order = []
         for name, literals in clause.fields().items():
             if name == PLATE:
                 sure = self._plate.add(literals, bit)
@@ -94,6 +100,7 @@ class Masks:
             if field is None:
                 field = self._fields[name] = _field(name)
             field.add(literals, bit)
+            field.asking |= 1 << bit
         return sure
 
 
@@ -104,12 +111,14 @@ class _Field:
         self._cell = cell
         self._asked: dict[str, tuple[tuple[Literal, ...], list[int]]] = {}
         self._cells: dict[Hashable, int] = {}
+        self.asking = 0
+        """The bits that ask something of the field."""
 
     def add(self, literals: tuple[Literal, ...], bit: int) -> None:
         """Take what the clause of a bit asks."""
         # By its text, as True == 1 in Python, which holds tells apart.
         self._asked.setdefault(repr(literals), (literals, []))[1].append(bit)
-        self._cells.clear()
+        self._forget()
 
     def denied(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
         """The bits that the sighting rules out."""
@@ -120,6 +129,9 @@ class _Field:
                 self._cells.clear()
             mask = self._cells[cell] = self._ask(event, hits)
         return mask
+
+    def _forget(self) -> None:
+        self._cells.clear()
 
     def _ask(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
         return _mask(
@@ -139,6 +151,8 @@ class _Values(_Field):
     def __init__(self, name: str) -> None:
         super().__init__(self._cell_of)
         self._get = getter(name)
+        self._of_text: dict[str, int] = {}
+        """Of texts as they come what ``denied`` says."""
         self._points: list[float] = []
         """Numbers that conditions mention, ascending."""
         self._texts: set[str] = set()
@@ -155,9 +169,24 @@ class _Values(_Field):
             self._listed |= 1 << bit
             for value in {folded(value) for leaf in among for value in leaf.values}:
                 self._by_value[value].append(bit)
-            self._cells.clear()
+            self._forget()
         else:
             super().add(literals, bit)
+
+    def denied(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
+        value = self._get(event)
+        if not isinstance(value, str):
+            return super().denied(event, hits)
+        mask = self._of_text.get(value)
+        if mask is None:
+            if len(self._of_text) >= CELLS:
+                self._of_text.clear()
+            mask = self._of_text[value] = super().denied(event, hits)
+        return mask
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._of_text.clear()
 
     def _ask(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
         denied = self._listed | super()._ask(event, hits)

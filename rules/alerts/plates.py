@@ -1,6 +1,7 @@
 """Which of many patterns a plate follows, without asking each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -8,6 +9,7 @@ import re2  # pyright: ignore[reportMissingTypeStubs]
 
 from rules.alerts.holds import plate_is, regex
 from rules.alerts.likeness import Likeness
+from rules.alerts.required import required
 from rules.alerts.rule import PlateIs
 
 _RE2: Any = re2  # it has no types
@@ -24,8 +26,12 @@ class _Guarded(NamedTuple, Generic[T]):
     """A pattern that can only be followed where a text holds its literal."""
 
     item: T
-    wildcard: str
-    """What remains to be seen; '' where the literal is all of it."""
+    rest: Callable[[str], bool] | None
+    """What remains to be asked of the text; None where the literal is all of it."""
+
+
+_Literals = dict[int, dict[str, list[_Guarded[T]]]]
+"""Patterns by the length of their literal, and by the literal."""
 
 
 class Patterns(Generic[T]):
@@ -34,10 +40,10 @@ class Patterns(Generic[T]):
     def __init__(self) -> None:
         self._all: list[tuple[PlateIs, T]] = []
         self._exact: dict[str, list[T]] = {}
-        self._prefixes = _Literals[T]()
-        self._suffixes = _Literals[T]()
-        self._inner = _Literals[T]()
-        self._vague: list[_Guarded[T]] = []
+        self._prefixes: _Literals[T] = {}
+        self._suffixes: _Literals[T] = {}
+        self._inner: _Literals[T] = {}
+        self._vague: list[tuple[T, str]] = []
         self._regexes = _Regexes[T]()
         self._fuzzy = Likeness[T]()
 
@@ -48,15 +54,15 @@ class Patterns(Generic[T]):
             case "exact":
                 self._exact.setdefault(text, []).append(item)
             case "prefix":
-                self._prefixes.add(text, _Guarded(item, ""))
+                _file(self._prefixes, text, _Guarded(item, None))
             case "suffix":
-                self._suffixes.add(text, _Guarded(item, ""))
+                _file(self._suffixes, text, _Guarded(item, None))
             case "contains":
-                self._inner.add(text, _Guarded(item, ""))
+                _file(self._inner, text, _Guarded(item, None))
             case "wildcard":
                 self._wildcard(text.upper(), item)
             case "regex":
-                self._regexes.add(text, item)
+                self._regex(text, item)
             case "fuzzy":
                 self._fuzzy.add(text, pattern.least, item)
         self._all.append((pattern, item))
@@ -67,20 +73,23 @@ class Patterns(Generic[T]):
             # No plate's normalised text: letters of two cases, or none.
             return [item for pattern, item in self._all if plate_is(pattern, text)]
         found = list(self._exact.get(text, ()))
-        if self._prefixes:
-            for length in self._prefixes.lengths:
-                self._prefixes.collect(text[:length], text, found)
-        if self._suffixes:
-            for length in self._suffixes.lengths:
-                self._suffixes.collect(text[-length:] if length else "", text, found)
-        if self._inner:
-            for length in self._inner.lengths:
-                parts = {text[at : at + length] for at in range(len(text) - length + 1)}
-                for part in parts:
-                    self._inner.collect(part, text, found)
-        found += [one.item for one in self._vague if follows(one.wildcard, text)]
-        found += self._regexes.follow(text)
-        found += [item for item, _ in self._fuzzy.near(text)]
+        held = [ones for length, of in self._prefixes.items() if (ones := of.get(text[:length]))]
+        for length, of in self._suffixes.items():
+            if ones := of.get(text[-length:] if length else ""):
+                held.append(ones)
+        for length, of in self._inner.items():
+            parts = {text[at : at + length] for at in range(len(text) - length + 1)}
+            held += [of[part] for part in parts if part in of]
+        for ones in held:
+            for item, rest in ones:
+                if rest is None or rest(text):
+                    found.append(item)
+        if self._vague:
+            found += [item for item, wildcard in self._vague if follows(wildcard, text)]
+        if self._regexes:
+            found += self._regexes.follow(text)
+        if self._fuzzy:
+            found += [item for item, _ in self._fuzzy.near(text)]
         return found
 
     def _wildcard(self, pattern: str, item: T) -> None:
@@ -91,16 +100,31 @@ class Patterns(Generic[T]):
             return
         literal = max(parts, key=len, default="")
         if not literal:
-            self._vague.append(_Guarded(item, pattern))
+            self._vague.append((item, pattern))
         elif pattern.startswith(literal):
-            rest = "" if pattern == literal + "*" else pattern
-            self._prefixes.add(literal, _Guarded(item, rest))
+            rest = None if pattern == literal + "*" else partial(follows, pattern)
+            _file(self._prefixes, literal, _Guarded(item, rest))
         elif pattern.endswith(literal):
-            rest = "" if pattern == "*" + literal else pattern
-            self._suffixes.add(literal, _Guarded(item, rest))
+            rest = None if pattern == "*" + literal else partial(follows, pattern)
+            _file(self._suffixes, literal, _Guarded(item, rest))
         else:
-            rest = "" if pattern == f"*{literal}*" else pattern
-            self._inner.add(literal, _Guarded(item, rest))
+            rest = None if pattern == f"*{literal}*" else partial(follows, pattern)
+            _file(self._inner, literal, _Guarded(item, rest))
+
+    def _regex(self, pattern: str, item: T) -> None:
+        """File a regular expression under a literal that a text must hold, or in a set."""
+        regex(pattern)  # alone it is refused by name; a set only says that something is wrong
+        literal = required(pattern)
+        if literal is None:
+            self._regexes.add(pattern, item)
+            return
+        under = {"prefix": self._prefixes, "suffix": self._suffixes, "contains": self._inner}
+        rest = None if literal.whole else partial(_found, pattern)
+        _file(under[literal.place], literal.literal, _Guarded(item, rest))
+
+
+def _found(pattern: str, text: str) -> bool:
+    return regex(pattern).search(text) is not None
 
 
 def follows(wildcard: str, text: str) -> bool:
@@ -140,26 +164,8 @@ def _literals(wildcard: str) -> list[str]:
     return [part for part in wildcard.replace("?", "*").split("*") if part]
 
 
-class _Literals(Generic[T]):
-    """Patterns by a literal, and the lengths of the literals there are."""
-
-    def __init__(self) -> None:
-        self.lengths: list[int] = []
-        self._of: dict[str, list[_Guarded[T]]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._of)
-
-    def add(self, literal: str, one: _Guarded[T]) -> None:
-        self._of.setdefault(literal, []).append(one)
-        if len(literal) not in self.lengths:
-            self.lengths = sorted([*self.lengths, len(literal)])
-
-    def collect(self, literal: str, text: str, found: list[T]) -> None:
-        """Add the items under a part of the text, where the rest of their pattern holds, too."""
-        for item, wildcard in self._of.get(literal, ()):
-            if not wildcard or follows(wildcard, text):
-                found.append(item)
+def _file(under: _Literals[T], literal: str, one: _Guarded[T]) -> None:
+    under.setdefault(len(literal), {}).setdefault(literal, []).append(one)
 
 
 class _Regexes(Generic[T]):
@@ -175,8 +181,10 @@ class _Regexes(Generic[T]):
         self._taken = 0
         """How many of the patterns are in the sets."""
 
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
     def add(self, pattern: str, item: T) -> None:
-        regex(pattern)  # alone it is refused by name; a set only says that something is wrong
         self._patterns.append((pattern, item))
 
     def follow(self, text: str) -> Iterator[T]:
@@ -187,7 +195,7 @@ class _Regexes(Generic[T]):
             last = len(patterns)
             if matches is None or last not in matches:
                 for pattern, item in patterns:
-                    if regex(pattern).search(text) is not None:
+                    if _found(pattern, text):
                         yield item
             elif len(matches) > 1:
                 for index in matches:

@@ -42,8 +42,8 @@ class Rulebook:
         self.watch = Watchlists()
         self._histories: dict[str, list[_Version]] = {}
         self._masks = Masks()
-        self._owners: list[str] = []
-        """Of each condition in the masks the rule."""
+        self._owners: list[list[_Version]] = []
+        """Of each condition in the masks the history of its rule."""
         self._known: dict[tuple[str, str], tuple[int, ...]] = {}
         """By name and shape the numbers of the steps: versions that decide alike share them."""
         self._all = 0
@@ -57,7 +57,9 @@ class Rulebook:
         Of two with one time the one that came later counts.
         """
         history = self._histories.setdefault(name, [])
-        steps = self._numbered(name, rule) if rule is not None and _awaits_plates(rule) else ()
+        steps: tuple[int, ...] = ()
+        if rule is not None and rule.enabled and not isinstance(rule.pattern, Silent):
+            steps = self._numbered(name, rule)
         place = bisect_right(history, at, key=_time)
         if place == len(history):
             if history:
@@ -74,16 +76,15 @@ class Rulebook:
         among = self._newest if self._changes and at >= self._changes[-1] else self._all
         hits = self._look(event, at) if self._masks.asks_lists else []
         found: list[Hit] = []
-        numbers = self._masks.match(event, hits, among)
-        for name in sorted({self._owners[number] for number in numbers}):
-            version = self._at(name, at)
+        for number in self._masks.match(event, hits, among):
+            version = _in_force(self._owners[number], at)
             if version is None or version.rule is None:
                 continue
-            for step, number in enumerate(version.steps):
-                if number in numbers:
+            for step, one in enumerate(version.steps):
+                if one == number:
                     watched = best(version.rule.steps[step], hits) if hits else None
                     found.append(Hit(version.rule, step, watched))
-        return found
+        return sorted(found, key=_order) if len(found) > 1 else found
 
     def recheck(self, rule: Rule, event: PlateEvent, at: int) -> list[Hit]:
         """The steps of one rule, of whatever version, that hold with the lists of ``at``."""
@@ -91,7 +92,8 @@ class Rulebook:
 
     def current(self, name: str, at: int) -> Rule | None:
         """The version of a rule in force at log time ``at``, enabled or not."""
-        version = self._at(name, at)
+        history = self._histories.get(name)
+        version = _in_force(history, at) if history else None
         return version.rule if version is not None else None
 
     def shaped(self, name: str, shape: str) -> Rule | None:
@@ -114,21 +116,12 @@ class Rulebook:
         """Whether a rule or list changed within two seconds before or after log time ``at``."""
         return _near(self._changes, at) or _near(self.watch.changes, at)
 
-    def _at(self, name: str, at: int) -> _Version | None:
-        history = self._histories.get(name)
-        if history is None:
-            return None
-        if history[-1].at <= at:
-            return history[-1]
-        place = bisect_right(history, at, key=_time)
-        return history[place - 1] if place else None
-
     def _numbered(self, name: str, rule: Rule) -> tuple[int, ...]:
         known = self._known.get((name, rule.shape))
         if known is None:
             known = tuple([self._masks.add(step) for step in rule.steps])
             self._known[name, rule.shape] = known
-            self._owners += [name] * len(known)
+            self._owners += [self._histories[name]] * len(known)
             self._all |= self._bits(known)
         return known
 
@@ -143,8 +136,15 @@ class Rulebook:
         return self.watch.look(text, event["alternatives"], at, event["captured_at"])
 
 
-def _awaits_plates(rule: Rule) -> bool:
-    return rule.enabled and not isinstance(rule.pattern, Silent)
+def _in_force(history: list[_Version], at: int) -> _Version | None:
+    if history[-1].at <= at:
+        return history[-1]
+    place = bisect_right(history, at, key=_time)
+    return history[place - 1] if place else None
+
+
+def _order(hit: Hit) -> tuple[str, int]:
+    return hit.rule.name, hit.step
 
 
 def _time(version: _Version) -> int:

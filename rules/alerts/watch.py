@@ -162,9 +162,10 @@ class Watchlists:
             found += entry.hit("exact", share, at, when)
         for entry in self._wildcards.follow(text):
             found += entry.hit("wildcard", share, at, when)
-        for entry, likeness in self._fuzzy.near(text):
-            how = "exact" if entry.plate == text else "fuzzy"
-            found += entry.hit(how, share * likeness, at, when)
+        if self._fuzzy:
+            for entry, likeness in self._fuzzy.near(text):
+                how = "exact" if entry.plate == text else "fuzzy"
+                found += entry.hit(how, share * likeness, at, when)
         return found
 
 
