@@ -83,7 +83,7 @@ class Reader:
             severity=value.get("severity", "warning"),
             where=where,
             pattern=pattern,
-            cooldown=self._duration(value, "cooldown", path, COOLDOWN, least=0),
+            cooldown=self._cooldown(value, path, pattern),
             sure=float(value.get("sure", SURE)),
             actions=self._actions(value.get("actions", ()), (*path, "actions")),
             escalation=None
@@ -119,6 +119,14 @@ class Reader:
         if not members and not any(key in value for key in _PATTERNS):
             self._wrong(path, "has no conditions: say which sightings, or {} for every sighting")
         return normal.all_of(members)
+
+    def _cooldown(self, value: Plain, path: Path, pattern: Pattern | None) -> int:
+        if pattern is None:
+            return self._duration(value, "cooldown", path, COOLDOWN, least=0)
+        if "cooldown" in value:
+            told = "has no effect: what a pattern finds is one alert, however long it goes on"
+            self._wrong((*path, "cooldown"), told)
+        return 0
 
     # Conditions.
 

@@ -130,11 +130,12 @@ def as_value(rule: Rule) -> dict[str, Any]:
         "enabled": rule.enabled,
         "severity": rule.severity,
         "conditions": conditions_value(rule.where),
-        "cooldown": written(rule.cooldown),
         "sure": float(rule.sure),
         "actions": [_action(action) for action in rule.actions],
     }
-    if rule.pattern is not None:
+    if rule.pattern is None:
+        value["cooldown"] = written(rule.cooldown)
+    else:
         key, pattern = _pattern(rule.pattern)
         value[key] = pattern
     if rule.escalation is not None:

@@ -191,7 +191,7 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One alert rule. ``cooldown``: microseconds of event time for a rule and plate."""
+    """One alert rule. ``cooldown``: microseconds of event time for a plate; 0 with a pattern."""
 
     name: str
     description: str

@@ -441,6 +441,7 @@ rules = st.builds(
     conditions,
     st.one_of(
         st.just({}),
+        st.builds(lambda d: {"cooldown": d}, durations),
         st.just({"first_seen": True}),
         st.builds(lambda d: {"not_seen_for": d}, durations),
         st.builds(
@@ -460,7 +461,6 @@ rules = st.builds(
         {},
         optional={
             "description": words,
-            "cooldown": durations,
             "sure": st.floats(0, 1),
             "severity": st.sampled_from(["info", "critical"]),
             "actions": st.just([{"type": "email", "to": "a@b.c", "on": ["withdrawn"]}]),
@@ -636,6 +636,7 @@ rules:
         ({"first_seen": False}, "must be true"),
         ({"silent_for": "5m", "conditions": {"zones": ["a"]}}, "only camera_ids"),
         ({"silent_for": "0s"}, "more than 0s"),
+        ({"first_seen": True, "cooldown": "5m"}, "cooldown: has no effect"),
         ({"sure": 1.5}, "0 to 1"),
         ({"enabled": "yes"}, "true or false"),
         ({"name": "a\nb"}, "control character"),
