@@ -10,9 +10,9 @@ from heapq import heappop, heappush
 from typing import Any
 
 from rules.alerts.matching import StateError
-from rules.alerts.patterns import kind_of
+from rules.alerts.patterns import AnyDesk, desk_of
 from rules.alerts.patterns.base import NEVER, Change
-from rules.alerts.patterns.desk import Desk
+from rules.alerts.patterns.silence import Silence
 from rules.alerts.rule import Rule
 from rules.alerts.rulebook import Rulebook
 from rules.alerts.signals import (
@@ -25,7 +25,7 @@ from rules.alerts.signals import (
     Signal,
     bucket_of,
 )
-from rules.alerts.telling import told
+from rules.alerts.telling import resolved, told
 from schemas.records import AlertEvent
 
 __all__ = ["BUCKETS", "Raising", "UnknownRule", "bucket_of"]
@@ -55,11 +55,14 @@ class Raising:
         self._book = book
         self._partitions = partitions
         self._watermarks: dict[int, int] = {}
+        self._clocks: dict[int, int] = {}
         self._now = 0
-        self._desks: dict[_Key, Desk] = {}
+        self._desks: dict[_Key, AnyDesk] = {}
+        self._silences: dict[_Key, Silence] = {}
         self._due: list[tuple[int, _Key]] = []
         self._set: dict[_Key, int] = {}
         """when each desk is to be woken"""
+        self._names: dict[str, set[_Key]] = {}
         self._changed: set[_Key] = set()
         self._kept: dict[_Key, dict[str, Any]] = {}
         if state is not None:
@@ -70,22 +73,33 @@ class Raising:
                 )
             self._now = state["now"]
             self._watermarks = dict(state["watermarks"])
+            self._clocks = dict(state["clocks"])
             for key, kept in state["desks"].items():
                 self._kept[key] = kept
-                self._desks[key] = self._open(key, kept)
-                self._wake(key)
+                desk = self._open(key, kept)
+                if isinstance(desk, Silence):
+                    self._silences[key] = desk
+                else:
+                    self._desks[key] = desk
+                    self._wake(key)
 
     def fold(self, signal: Signal) -> list[AlertEvent]:
         """What one signal lets say. Raises UnknownRule before anything has changed."""
         match signal:
             case Sighted():
                 key = (signal.rule, signal.shape)
-                changes = self._desk(key).take(signal, self._now)
+                desk = self._desks.get(key)
+                if desk is None:
+                    opened = self._open(key, None)
+                    if isinstance(opened, Silence):
+                        return []
+                    desk = self._desks[key] = opened
+                changes = desk.take(signal, self._now)
                 return self._tell(key, changes, signal, signal.evidence.event_id)
             case Clock():
                 return self._clock(signal)
             case CameraTold():
-                return []
+                return self._camera(signal)
             case Erased(event_id=event_id):
                 out: list[AlertEvent] = []
                 for key, desk in self._desks.items():
@@ -95,7 +109,7 @@ class Raising:
     def snapshot(self) -> dict[str, Any]:
         """All state as plain values, sharing nothing that will change."""
         for key in self._changed:
-            desk = self._desks.get(key)
+            desk = self._desks.get(key) or self._silences.get(key)
             if desk is None:
                 self._kept.pop(key, None)
             else:
@@ -105,20 +119,22 @@ class Raising:
             "version": STATE_VERSION,
             "now": self._now,
             "watermarks": dict(self._watermarks),
+            "clocks": dict(self._clocks),
             "desks": dict(self._kept),
         }
 
     def _clock(self, clock: Clock) -> list[AlertEvent]:
         time = clock.watermark if clock.cameras else clock.clock - BEHIND
         partition = clock.partition
+        self._clocks[partition] = max(clock.clock, self._clocks.get(partition, 0))
+        out = self._silent(partition)
         self._watermarks[partition] = max(time, self._watermarks.get(partition, 0))
         if len(self._watermarks) < self._partitions:
-            return []
+            return out
         now = min(self._watermarks.values())
         if now <= self._now:
-            return []
+            return out
         self._now = now
-        out: list[AlertEvent] = []
         while self._due and self._due[0][0] <= now:
             due, key = heappop(self._due)
             if self._set.get(key) != due:
@@ -128,6 +144,7 @@ class Raising:
             out += self._tell(key, desk.advance(now), clock, "")
             if desk.empty:
                 del self._desks[key]
+                self._names[key[0]].discard(key)
                 self._set.pop(key, None)
         return out
 
@@ -137,17 +154,42 @@ class Raising:
             self._set[key] = due
             heappush(self._due, (due, key))
 
-    def _desk(self, key: _Key) -> Desk:
-        desk = self._desks.get(key)
-        if desk is None:
-            desk = self._desks[key] = self._open(key, None)
-        return desk
+    def _camera(self, signal: CameraTold) -> list[AlertEvent]:
+        key = (signal.rule, signal.shape)
+        silence = self._silences.get(key)
+        if silence is None:
+            opened = self._open(key, None)
+            if not isinstance(opened, Silence):
+                return []
+            silence = self._silences[key] = opened
+        self._changed.add(key)
+        claim = silence.take(signal)
+        if silence.empty:
+            del self._silences[key]
+        if claim is not None:
+            comment = "its source ended" if signal.state == "ended" else "heard again"
+            return [resolved(claim, self._rule(key, claim.lead), signal.at, comment)]
+        return self._silent(signal.partition)
 
-    def _open(self, key: _Key, state: dict[str, Any] | None) -> Desk:
+    def _silent(self, partition: int) -> list[AlertEvent]:
+        clock, out = self._clocks.get(partition, 0), list[AlertEvent]()
+        for key, silence in self._silences.items():
+            for claim in silence.advance(partition, clock):
+                self._changed.add(key)
+                if self._elsewhere(key, claim.alert_id):
+                    continue
+                change = Change(None, claim)
+                event = told(change, self._rule(key, claim.lead), "", None)
+                if event is not None:
+                    out.append(event)
+        return out
+
+    def _open(self, key: _Key, state: dict[str, Any] | None) -> AnyDesk | Silence:
         rule = self._book.shaped(*key)
         if rule is None:
             raise UnknownRule(f"rule {key[0]!r} has no version of shape {key[1]} in the rulebook")
-        return Desk(kind_of(rule, self._book), state)
+        self._names.setdefault(key[0], set()).add(key)
+        return desk_of(rule, self._book, state)
 
     def _tell(
         self, key: _Key, changes: Iterable[Change], signal: Signal, event_id: str
@@ -158,10 +200,18 @@ class Raising:
         out: list[AlertEvent] = []
         for change in changes:
             claim = change.after or change.before
-            if claim is None or (change.after is None and self._elsewhere(key, claim.alert_id)):
+            if claim is None:
                 continue
+            new = change.before is None
+            if (new or change.after is None) and self._elsewhere(key, claim.alert_id):
+                # Another shape of the rule stands by it: it was raised before, or is not over yet.
+                if not new:
+                    continue
+                new = False
             rule = self._rule(key, claim.lead)
             event = told(change, rule, _why(change, rule, signal, event_id), cause)
+            if event is not None and event["kind"] == "raised" and not new:
+                event["kind"] = "updated"
             if event is not None:
                 out.append(event)
         return out
@@ -177,11 +227,9 @@ class Raising:
 
     def _elsewhere(self, key: _Key, alert_id: str) -> bool:
         """Whether another shape of the same rule stands by an alert."""
-        return any(
-            desk.says(alert_id)
-            for other, desk in self._desks.items()
-            if other[0] == key[0] and other != key
-        )
+        others = [one for one in self._names.get(key[0], ()) if one != key]
+        desks = [self._desks.get(one) or self._silences.get(one) for one in others]
+        return any(desk is not None and desk.says(alert_id) for desk in desks)
 
 
 def _why(change: Change, rule: Rule, signal: Signal, event_id: str) -> str:

@@ -4,12 +4,15 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from rules.alerts.patterns.history import History
 from rules.alerts.signals import Evidence
 
 NEVER = 1 << 62
 HOUR = 3_600_000_000
 GRACE = HOUR
 """How far behind the watermark a sighting may still change what is said: stores and forwards."""
+SWEEP = 600_000_000
+"""How much later things are dropped than they could be: many at a time."""
 LONGEST = 7 * 24 * HOUR
 """How long a sighting is waited for that never ends."""
 SHOWN = 16
@@ -96,6 +99,12 @@ class Kind(Protocol):
 
     at_once: bool
     """whether sightings count when they arrive, rather than when the watermark has reached them"""
+    welcome: int
+    """how much farther behind the watermark than GRACE a sighting may come"""
+    most: int
+    """items of one subject beyond which the older half is settled, at whatever time"""
+    history: History | None
+    """what is left of plates whose sightings are held no more"""
 
     def subject(self, item: Item) -> str:
         """Whose sighting this is."""

@@ -41,7 +41,7 @@ class Desk:
     @property
     def empty(self) -> bool:
         """Whether it holds nothing."""
-        return not self._subjects
+        return not self._subjects and self._kind.history is None
 
     def says(self, alert_id: str) -> bool:
         """Whether it stands by an alert."""
@@ -53,6 +53,8 @@ class Desk:
         event_id = evidence.event_id
         known = self._where.get(event_id)
         if known is not None and known[1].evidence.revision > evidence.revision:
+            return []
+        if known is None and evidence.captured_at < now - GRACE - self._kind.welcome:
             return []
         touched: set[str] = set()
         family = self._families.get(event_id)
@@ -75,7 +77,10 @@ class Desk:
         return self._changed({self._remove(event_id)}, now)
 
     def advance(self, now: int) -> list[Change]:
-        """What changes as the watermark has come to ``now``; drop what can matter no more."""
+        """What changes as the watermark has come to ``now``; drop what can matter no more.
+
+        Step by step, each at its own time: how far the watermark leapt does not show.
+        """
         changes: list[Change] = []
         while self._timers and self._timers[0][0] <= now:
             wake, subject = heappop(self._timers)
@@ -83,9 +88,9 @@ class Desk:
             if held is None or held.wake != wake:
                 continue
             held.wake = NEVER
-            changes += self._changed((subject,), now)
-            if self._kind.expiry(held) <= now:
-                self._settle(subject, held, now)
+            changes += self._changed((subject,), wake)
+            if self._kind.expiry(held) <= wake:
+                self._settle(subject, held, wake, wake - GRACE)
         return changes
 
     def state(self) -> dict[str, Any]:
@@ -99,7 +104,12 @@ class Desk:
                     (held.items, held.said, held.settled, held.carry, held.wake)
                 )
         self._dirty.clear()
-        return {"families": dict(self._families), "subjects": dict(self._kept)}
+        history = self._kind.history
+        return {
+            "families": dict(self._families),
+            "subjects": dict(self._kept),
+            "history": None if history is None else history.state(),
+        }
 
     def _put(self, item: Item) -> str:
         subject = self._kind.subject(item)
@@ -129,6 +139,7 @@ class Desk:
     def _changed(self, subjects: Iterable[str], now: int) -> list[Change]:
         before: dict[str, Claim] = {}
         after: dict[str, tuple[Held, Claim]] = {}
+        crowded: list[tuple[str, Held]] = []
         for subject in subjects:
             held = self._subjects[subject]
             before |= held.said
@@ -136,6 +147,8 @@ class Desk:
             after |= {alert_id: (held, claim) for alert_id, claim in held.said.items()}
             self._dirty.add(subject)
             self._schedule(subject, held, now)
+            if len(held.items) > self._kind.most:
+                crowded.append((subject, held))
         changes: list[Change] = []
         for alert_id in sorted(before.keys() | after.keys()):
             old = before.get(alert_id)
@@ -143,6 +156,9 @@ class Desk:
             if old is not None and new is not None and held is not None:
                 new = held.said[alert_id] = new._replace(was=_was(old, new))
             changes.append(Change(old, new))
+        for subject, held in crowded:
+            middle = held.items[len(held.items) // 2].captured_at
+            self._settle(subject, held, now, min(middle, now))
         return changes
 
     def _claims(self, subject: str, held: Held, now: int) -> dict[str, Claim]:
@@ -161,9 +177,9 @@ class Desk:
             held.wake = wake
             heappush(self._timers, (wake, subject))
 
-    def _settle(self, subject: str, held: Held, now: int) -> None:
+    def _settle(self, subject: str, held: Held, now: int, floor: int) -> None:
         there = {item.event_id for item in held.items}
-        self._kind.settle(held, now - GRACE)
+        self._kind.settle(held, floor)
         for event_id in there.difference([item.event_id for item in held.items]):
             del self._where[event_id]
             self._families.pop(event_id, None)

@@ -1,7 +1,8 @@
 """Rules about one sighting: at once, with a cooldown for each plate."""
 
 from rules.alerts.identity import alert_id
-from rules.alerts.patterns.base import GRACE, LONGEST, NEVER, Claim, Held, Item, shown
+from rules.alerts.patterns.base import GRACE, LONGEST, NEVER, SWEEP, Claim, Held, Item, shown
+from rules.alerts.patterns.history import History
 
 
 class Single:
@@ -10,6 +11,9 @@ class Single:
     """
 
     at_once = True
+    welcome = NEVER
+    most = NEVER
+    history: History | None = None
 
     def __init__(self, rule: str, cooldown: int) -> None:
         self._rule = rule
@@ -45,7 +49,7 @@ class Single:
 
     def expiry(self, held: Held) -> int:
         """When the first group is over for good."""
-        return held.items[0].captured_at + self._cooldown + GRACE + 1 if held.items else 0
+        return held.items[0].captured_at + self._cooldown + GRACE + SWEEP if held.items else 0
 
     def settle(self, held: Held, floor: int) -> None:
         """Drop groups from the front: those after them are grouped as before."""

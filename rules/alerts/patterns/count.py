@@ -1,0 +1,234 @@
+"""Counts of one subject: in a window that slides, or on a day of the camera's time zone."""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rules.alerts.calendar import local_day
+from rules.alerts.identity import alert_id
+from rules.alerts.patterns.base import (
+    GRACE,
+    HOUR,
+    NEVER,
+    SHOWN,
+    SWEEP,
+    Claim,
+    Held,
+    Item,
+    shown,
+)
+from rules.alerts.patterns.history import History
+from rules.alerts.rule import Count
+
+DAY = 25 * HOUR
+"""The longest there is: clocks go back."""
+CROWD = 4_096
+"""Sightings of one subject that are held one by one: beyond, the older half is settled early."""
+
+
+class Sliding:
+    """An alert stands for a run of sightings at each of which there were enough within the time
+    before it; it is named by the first of them, and grows with the run. The run is over with a
+    sighting at which there were not enough. So what makes a run is near it: a sighting that comes
+    late changes the alert about its own time, not all later ones.
+    """
+
+    at_once = False
+    welcome = 0
+    history: History | None = None
+
+    def __init__(self, rule: str, pattern: Count, within: int) -> None:
+        self._rule = rule
+        self._least = pattern.at_least
+        self._by = pattern.by
+        self._within = within
+        self._distinct = pattern.distinct
+        self._back = max(CROWD // 4, 2 * pattern.at_least)
+        self.most = max(CROWD, 4 * pattern.at_least)
+
+    def subject(self, item: Item) -> str:
+        """What is counted by."""
+        return value_of(item, self._by)
+
+    def claims(self, subject: str, items: list[Item], held: Held, now: int) -> list[Claim]:
+        """One for each run."""
+        found: dict[str, Claim] = {}
+        for _, run in self._walk(subject, items, held):
+            if run is not None:
+                found[run.alert_id] = run
+        return list(found.values())
+
+    def due(self, held: Held, now: int) -> int:
+        """Never."""
+        return NEVER
+
+    def expiry(self, held: Held) -> int:
+        """When the first has left all windows."""
+        if held.items:
+            return held.items[0].captured_at + self._within + GRACE + SWEEP
+        return 0
+
+    def settle(self, held: Held, floor: int) -> None:
+        """Drop what no window sees, and keep what run goes on."""
+        carry: Claim | None = held.carry
+        subject = self.subject(held.items[0]) if held.items else ""
+        for item, run in self._walk(subject, held.items, held):
+            if item.captured_at >= floor:
+                break
+            carry = run
+        if carry is not None and carry.last_at + self._within <= floor:
+            carry = None
+        held.carry, held.settled = carry, floor
+        seen = held.before(floor - self._within + 1)
+        del held.items[: max(seen, held.before(floor) - self._back)]
+
+    def _walk(
+        self, subject: str, items: list[Item], held: Held
+    ) -> Iterator[tuple[Item, Claim | None]]:
+        """Each sighting that is not settled, with the run that it belongs to so far."""
+        run: Claim | None = held.carry
+        window: deque[Item] = deque()
+        plates: Counter[str] = Counter()
+        for item in items:
+            window.append(item)
+            plates[item.evidence.plate] += 1
+            while window[0].captured_at <= item.captured_at - self._within:
+                gone = window.popleft().evidence.plate
+                plates[gone] -= 1
+                if not plates[gone]:
+                    del plates[gone]
+            if item.captured_at < held.settled:
+                continue
+            there = len(plates) if self._distinct else len(window)
+            if there < self._least:
+                run = None
+            elif run is None or item.captured_at - run.last_at >= self._within:
+                run = self._begun(subject, item, window, there)
+            else:
+                run = run._replace(
+                    number=max(run.number, there) if self._distinct else run.number + 1,
+                    event_ids=(*run.event_ids, item.event_id)[-SHOWN:],
+                    last_at=item.captured_at,
+                    until=item.captured_at,
+                )
+            yield item, run
+
+    def _begun(self, subject: str, item: Item, window: deque[Item], there: int) -> Claim:
+        at = item.captured_at
+        return Claim(
+            alert_id(self._rule, subject, item.root),
+            subject,
+            item.evidence.plate if self._by == "plate" else None,
+            at,
+            there,
+            shown(list(window)[-SHOWN:]),
+            window[0].captured_at,
+            at,
+            item.evidence,
+            until=at,
+        )
+
+
+class _Day(NamedTuple):
+    """What is left of the sightings of a day that are not held one by one."""
+
+    number: int
+    plates: frozenset[str]
+    first_at: int
+    lead: Item | None
+
+
+class Daily:
+    """One alert for a subject and day, once there are enough; it grows till the day is over."""
+
+    at_once = False
+    welcome = DAY
+    most = CROWD
+    history: History | None = None
+
+    def __init__(self, rule: str, pattern: Count) -> None:
+        self._rule = rule
+        self._least = pattern.at_least
+        self._by = pattern.by
+        self._distinct = pattern.distinct
+
+    def subject(self, item: Item) -> str:
+        """What is counted by, and the day."""
+        day = local_day(item.captured_at, item.evidence.timezone)
+        return f"{day}\x1f{value_of(item, self._by)}"
+
+    def claims(self, subject: str, items: list[Item], held: Held, now: int) -> list[Claim]:
+        """The day's, if there are enough."""
+        total = self._total(items, held.carry)
+        if total.lead is None:
+            return []
+        day, value = subject.split("\x1f", 1)
+        lead = total.lead
+        last = items[-1] if items else lead
+        return [
+            Claim(
+                alert_id(self._rule, value, day),
+                value,
+                value if self._by == "plate" else None,
+                lead.captured_at,
+                total.number,
+                shown(items) or (lead.event_id,),
+                total.first_at,
+                max(last.captured_at, lead.captured_at),
+                lead.evidence,
+            )
+        ]
+
+    def due(self, held: Held, now: int) -> int:
+        """Never."""
+        return NEVER
+
+    def expiry(self, held: Held) -> int:
+        """When the day is over."""
+        if held.items:
+            return held.items[0].captured_at + DAY + GRACE
+        return 0 if held.carry is None else held.carry.first_at + DAY + GRACE
+
+    def settle(self, held: Held, floor: int) -> None:
+        """Drop all of a day that is over; of a crowded one, keep the count."""
+        if not held.items or held.items[-1].captured_at + DAY < floor:
+            held.items, held.carry = [], None
+        elif len(held.items) > self.most:
+            # What is not over may yet change.
+            over = [item for item in held.items if item.over and item.captured_at < floor]
+            held.carry = self._total(over, held.carry)
+            gone = {item.event_id for item in over}
+            held.items = [item for item in held.items if item.event_id not in gone]
+
+    def _total(self, items: list[Item], carry: _Day | None) -> _Day:
+        if carry is None:
+            carry = _Day(0, frozenset(), items[0].captured_at if items else NEVER, None)
+        lead = carry.lead
+        first_at = min(carry.first_at, items[0].captured_at) if items else carry.first_at
+        if not self._distinct:
+            number = carry.number + len(items)
+            if lead is None and number >= self._least:
+                lead = items[self._least - carry.number - 1]
+            return _Day(number, frozenset(), first_at, lead)
+        plates = set(carry.plates)
+        for item in items:
+            plates.add(item.evidence.plate)
+            if lead is None and len(plates) >= self._least:
+                lead = item
+        return _Day(len(plates), frozenset(plates), first_at, lead)
+
+
+def value_of(item: Item, by: str) -> str:
+    """What a sighting is counted by; all together are ``all``."""
+    evidence = item.evidence
+    match by:
+        case "plate":
+            return evidence.plate
+        case "camera_id":
+            return evidence.camera_id
+        case "zone":
+            return evidence.zone
+        case "site":
+            return evidence.site
+        case _:
+            return "all"
