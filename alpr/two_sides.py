@@ -159,9 +159,8 @@ class TwoSides:
         self._rows.clear()
 
     def mark(self, near: Set[str], changed: Callable[[int], bool]) -> None:
-        """Mark the recorded alerts that rest on sightings ``near`` a change, or were said near one.
-
-        The engine that raised them did not know of a change that came after.
+        """Mark the recorded alerts that rest on sightings ``near`` a change of rules or lists, or
+        on none and were said near one: who raised them did not know of a change that came after.
         """
         unmarked = self._db.execute(
             "SELECT alert_id, rests_on, said_at FROM alert WHERE side = 0 AND NOT near"
@@ -169,7 +168,7 @@ class TwoSides:
         found = [
             (alert_id,)
             for alert_id, rests_on, said_at in unmarked
-            if not near.isdisjoint(rests_on.split()) or changed(said_at)
+            if (not near.isdisjoint(rests_on.split()) if rests_on else changed(said_at))
         ]
         self._db.executemany("UPDATE alert SET near = 1 WHERE side = 0 AND alert_id = ?", found)
 

@@ -290,7 +290,7 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
 def _told(result: BacktestResult) -> Iterator[str]:
     yield (
         f"{result.records:,} records from {shown(result.start)} on, "
-        f"{written(_whole(max(0, result.since - result.start)))} before --since, "
+        f"{_about(max(0, result.since - result.start))} before --since, "
         f"in {result.took_s:.1f} s: {result.records_per_s:,.0f} records/s"
     )
     if result.unreadable or result.poison:
@@ -362,17 +362,19 @@ def _further(rule: RuleResult, result: BacktestResult) -> str:
     back = result.since - result.start
     if rule.needs is not None and rule.needs <= back:
         return ""
-    needs = "all there is" if rule.needs is None else written(_whole(rule.needs))
+    needs = "all there is" if rule.needs is None else _about(rule.needs)
     return (
-        f"looks back over {needs}, of which {written(_whole(back))} were replayed: it may raise "
+        f"looks back over {needs}, of which {_about(back)} were replayed: it may raise "
         "what it would not have then"
     )
 
 
-def _whole(duration: int) -> int:
-    """A duration to whole minutes, to read; to seconds below one."""
-    unit = 60_000_000 if duration >= 60_000_000 else 1_000_000
-    return duration // unit * unit
+def _about(duration: int) -> str:
+    """A duration to read, in the largest unit of which there are two or more."""
+    for unit in (86_400_000_000, 3_600_000_000, 60_000_000):
+        if duration >= 2 * unit:
+            return written(duration // unit * unit)
+    return written(duration // 1_000_000 * 1_000_000)
 
 
 def _count(number: int, noun: str) -> str:
