@@ -1,6 +1,7 @@
 """The language of rules: the seeds' files as they are, what it grew to, and what it refuses."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from jsonschema import Draft202012Validator
 from rules.alerts import normal
 from rules.alerts.duration import microseconds, written
 from rules.alerts.examples import START, Expected, event_of
+from rules.alerts.fields import FIELDS
 from rules.alerts.holds import holds
 from rules.alerts.parse import SCHEMA, Problem, RulesError, parse, rule_of, to_yaml
 from rules.alerts.rule import (
@@ -39,6 +41,7 @@ from rules.alerts.rule import (
 
 MINUTE = 60_000_000
 SAMPLE = Path(__file__).parents[3] / "config" / "alert_rules.yaml"
+DOCS = SAMPLE.parents[1] / "docs" / "alert-rules.md"
 
 SEEDS_STRUCTURE = """
 rules:
@@ -854,3 +857,23 @@ def test_the_sample_is_sound_and_sends_nothing_before_somebody_says_so() -> None
     assert not [rule.name for rule in file.rules if rule.enabled and rule.actions]
     patterns = {type(rule.pattern) for rule in file.rules}
     assert {Count, Dwell, Unseen, Sequence, Convoy, Travel, Silent} <= patterns
+
+
+# The docs
+
+
+def test_every_rule_in_the_docs_is_read() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 8
+    for block in blocks:
+        line = text[: text.index(block)].count("\n")
+        assert parse("\n" * line + block, str(DOCS)).rules
+
+
+def test_the_docs_name_every_field_and_every_key_of_a_rule() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    keys = [*SCHEMA["$defs"]["rule"]["properties"], *SCHEMA["$defs"]["keys"]["properties"]]
+    assert [
+        name for name in (*FIELDS, *keys) if f"`{name}`" not in text and f" {name}:" not in text
+    ] == []
