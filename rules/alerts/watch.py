@@ -27,6 +27,7 @@ class _Version(NamedTuple):
 
     at: int
     removed: bool
+    match: str
     kind: str
     valid_from: int | None
     valid_to: int | None
@@ -38,12 +39,11 @@ class _Version(NamedTuple):
 class _Entry:
     """One entry with all its versions, ascending."""
 
-    __slots__ = ("match", "plate", "versions", "watchlist")
+    __slots__ = ("plate", "versions", "watchlist")
 
-    def __init__(self, watchlist: str, plate: str, match: str) -> None:
+    def __init__(self, watchlist: str, plate: str) -> None:
         self.watchlist = watchlist
         self.plate = plate
-        self.match = match
         self.versions: list[_Version] = []
 
     def at(self, at: int, when: int) -> _Version | None:
@@ -63,17 +63,18 @@ class _Entry:
             return None
         return version
 
-    def hit(self, match: str, confidence: float, at: int, when: int) -> list["_Found"]:
-        """What ``look`` tells of the entry, if it is in force and valid."""
+    def hit(self, match: str, likeness: float, share: float, at: int, when: int) -> list["_Found"]:
+        """What ``look`` tells of the entry, if it is in force, valid and to be matched so."""
         version = self.at(at, when)
-        if version is None:
+        if version is None or version.match != match:
             return []
         found: WatchHit = {
             "watchlist": self.watchlist,
             "plate": self.plate,
             "kind": version.kind,
-            "match": match,
-            "confidence": confidence,
+            # What is alike to the last character is the same.
+            "match": "exact" if likeness == 1.0 and match == "fuzzy" else match,
+            "confidence": share * likeness,
             "owner": version.owner,
             "reason": version.reason,
             "tags": list(version.tags),
@@ -88,7 +89,7 @@ class Watchlists:
     """Entries by list, plate and match, with their history, found by what a plate reads."""
 
     def __init__(self) -> None:
-        self._entries: dict[tuple[str, str, str], _Entry] = {}
+        self._entries: dict[tuple[str, str], _Entry] = {}
         self._exact: dict[str, _Entry | tuple[_Entry, ...]] = {}
         """By plate; most have one entry."""
         self._wildcards = Patterns[_Entry]()
@@ -99,17 +100,20 @@ class Watchlists:
     def put(self, entry: WatchlistEntry, at: int) -> None:
         """Take a version of an entry, in force from log time ``at`` until its next one.
 
-        Of two with one time the one that came later counts.
+        Of two with one time the one that came later counts. A plate is on a list once: to be
+        matched otherwise is another version.
         """
         match = entry["match"]
-        key = (entry["watchlist"], plate_of(entry["plate"], match), match)
+        key = (entry["watchlist"], plate_of(entry["plate"], match))
         found = self._entries.get(key)
         if found is None:
             found = self._entries[key] = _Entry(*key)
-            self._file(found)
+        if not any(version.match == match for version in found.versions):
+            self._file(found, match)
         version = _Version(
             at,
             entry["removed"],
+            match,
             entry["kind"],
             entry["valid_from"],
             entry["valid_to"],
@@ -144,8 +148,8 @@ class Watchlists:
                 return _each_once(found)
         return [hit for hit, _ in found]
 
-    def _file(self, entry: _Entry) -> None:
-        match entry.match:
+    def _file(self, entry: _Entry, match: str) -> None:
+        match match:
             case "wildcard":
                 self._wildcards.add(PlateIs(entry.plate, "wildcard"), entry)
             case "fuzzy":
@@ -159,13 +163,12 @@ class Watchlists:
         found: list[_Found] = []
         exact = self._exact.get(text, ())
         for entry in exact if isinstance(exact, tuple) else (exact,):
-            found += entry.hit("exact", share, at, when)
+            found += entry.hit("exact", 1.0, share, at, when)
         for entry in self._wildcards.follow(text):
-            found += entry.hit("wildcard", share, at, when)
+            found += entry.hit("wildcard", 1.0, share, at, when)
         if self._fuzzy:
             for entry, likeness in self._fuzzy.near(text):
-                how = "exact" if entry.plate == text else "fuzzy"
-                found += entry.hit(how, share * likeness, at, when)
+                found += entry.hit("fuzzy", likeness, share, at, when)
         return found
 
 
@@ -183,6 +186,6 @@ def _time(version: _Version) -> int:
     return version.at
 
 
-def _order(found: _Found) -> tuple[int, float, str, str, str]:
-    hit, entry = found
-    return _RANK[hit["match"]], -hit["confidence"], hit["watchlist"], hit["plate"], entry.match
+def _order(found: _Found) -> tuple[int, float, str, str]:
+    hit, _ = found
+    return _RANK[hit["match"]], -hit["confidence"], hit["watchlist"], hit["plate"]

@@ -13,6 +13,7 @@ from alpr.cli import main
 from alpr.commands.watchlist import standing
 from alpr.settings import Settings, load
 from alpr.wiring import open_codec, open_log
+from projections.rulebook import RulebookFollower
 from schemas.topics import WATCHLIST
 
 
@@ -73,6 +74,25 @@ def test_a_day_of_the_end_is_included(settings: Settings, capsys):
     assert watchlist("add", "34ABC123", "--from", "2026-01-01", "--to", "2026-01-31") == 0
     assert watchlist("list") == 0
     assert "2026-01-01T00:00:00Z  2026-02-01T00:00:00Z" in capsys.readouterr().out
+
+
+def test_a_plate_is_on_a_list_once_however_it_is_matched(settings: Settings):
+    """What the engine holds is what is listed."""
+
+    def hits(text: str) -> list[str]:
+        with closing(open_log(settings)) as log:
+            follower = RulebookFollower(log, open_codec(settings))
+            follower.complete()
+            found = follower.book.watch.look(text, [], time.time_ns() // 1000, 0)
+        return [hit["match"] for hit in found]
+
+    watchlist("add", "34ABC123")
+    watchlist("add", "34ABC123", "--match", "fuzzy")
+    assert (hits("34ABC123"), hits("34A8C123")) == (["exact"], ["fuzzy"])
+    watchlist("add", "34ABC123", "--match", "exact")
+    assert (hits("34ABC123"), hits("34A8C123")) == (["exact"], [])
+    watchlist("remove", "34ABC123")
+    assert hits("34ABC123") == []
 
 
 @pytest.mark.parametrize(

@@ -134,11 +134,17 @@ class TestAnEntry:
         found = [bool(seen(watch, "ABC", when=when)) for when in (NOON - 1, NOON, NOON + HOUR)]
         assert found == [False, True, False]
 
-    def test_of_one_plate_may_match_in_several_ways_each_with_its_own_history(self):
-        watch = lists(entry("ABC1234"), entry("ABC1234", match="fuzzy"))
-        watch.put(entry("ABC1234", removed=True), 10)
-        assert len(seen(watch, "ABC1234", at=9)) == 2
+    def test_of_one_plate_is_matched_in_one_way_at_a_time(self):
+        watch = lists(entry("ABC1234"))
+        watch.put(entry("ABC1234", match="fuzzy"), 10)
+        watch.put(entry("ABC1234", removed=True), 20)
+        assert (seen(watch, "ABC1234", at=9), seen(watch, "ABC123", at=9)) == (
+            [("ABC1234", "exact", 1.0)],
+            [],
+        )
         assert seen(watch, "ABC123", at=10) == [("ABC1234", "fuzzy", 0.857)]
+        assert len(seen(watch, "ABC1234", at=10)) == 1
+        assert seen(watch, "ABC1234", at=20) == []
 
 
 @dataclass(frozen=True)
@@ -161,22 +167,23 @@ def test_what_is_found_is_what_a_scan_over_all_entries_finds(puts, text, others,
     for order, put in enumerate(puts):
         watch.put(put.entry, put.at)
         one = put.entry
-        key = (one["watchlist"], plate_of(one["plate"], one["match"]), one["match"])
+        key = (one["watchlist"], plate_of(one["plate"], one["match"]))
         if put.at <= at and (key not in latest or latest[key][0] <= (put.at, order)):
             latest[key] = ((put.at, order), one)
     texts = [(text, 1.0), *(pair for pair in others if pair[1] >= LEAST_SHARE and pair[0] != text)]
     expected = {}
-    for (name, plate, match), (_, one) in latest.items():
+    for (name, plate), (_, one) in latest.items():
+        match = one["match"]
         invalid = (one["valid_from"] or 0) > when or (one["valid_to"] or when + 1) <= when
         if one["removed"] or invalid:
             continue
         confidence = max(share * of(plate, match, text) for text, share in texts)
         if confidence > 0:
-            expected[name, plate, match] = confidence
+            expected[name, plate] = confidence
     alternatives = [{"text": text, "confidence": share} for text, share in others]
     hits = watch.look(text, alternatives, at, when)
     assert sorted((h["watchlist"], h["plate"], h["confidence"]) for h in hits) == sorted(
-        (name, plate, confidence) for (name, plate, _), confidence in expected.items()
+        (name, plate, confidence) for (name, plate), confidence in expected.items()
     )
 
 
