@@ -44,6 +44,9 @@ SURE = 0.8
 MAX_CONDITIONS = 20_000
 """Conditions of one rule, every plate of a list counted."""
 
+MAX_PROBLEMS = 200
+"""Problems that are told of a file; where there are more, the rest is not looked for."""
+
 _DAY = 86_400_000_000
 _LONGEST_WINDOW = 31 * _DAY
 _LONGEST = 400 * _DAY
@@ -171,6 +174,8 @@ class Reader:
 
     def _comparison(self, value: Plain, path: Path) -> Condition:
         self._count += 1
+        if len(self.problems) >= MAX_PROBLEMS:
+            return _NEVER
         try:
             field = FIELDS[canonical(value["field"])]
         except FieldError as error:

@@ -14,7 +14,7 @@ from rules.alerts import document, examples, normal
 from rules.alerts.actions import SECRET
 from rules.alerts.document import Document, DocumentError, Path
 from rules.alerts.examples import Example, ExampleError
-from rules.alerts.language import Reader
+from rules.alerts.language import MAX_PROBLEMS, Reader
 from rules.alerts.rule import Rule
 
 __all__ = ["SCHEMA", "Problem", "RuleFile", "RulesError", "parse", "rule_of", "to_yaml"]
@@ -25,8 +25,6 @@ SCHEMA: dict[str, Any] = json.loads(
 """The JSON Schema (draft 2020-12) of a file of rules."""
 
 to_yaml = normal.to_yaml
-
-_MOST_PROBLEMS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def parse(text: str | bytes, name: str) -> RuleFile:
     reading = _Reading(found)
     reading.read()
     if reading.problems:
-        problems = sorted(reading.problems, key=lambda problem: problem[0])[:_MOST_PROBLEMS]
+        problems = sorted(reading.problems, key=lambda problem: problem[0])[:MAX_PROBLEMS]
         raise RulesError([Problem(name, line, told(path), said) for line, path, said in problems])
     return RuleFile(tuple(reading.rules.values()), tuple(reading.examples))
 
@@ -128,10 +126,12 @@ class _Reading:
         for path, message in _structure(self._found.value):
             self._wrong(path, message)
             self._broken.add(path[:2])
-        if len(self.problems) >= _MOST_PROBLEMS:
+        if len(self.problems) >= MAX_PROBLEMS:
             return  # there may be more, so no part is known to be sound
         for path, value in self._sound("rules"):
             self._rule(value, path)
+            if len(self.problems) >= MAX_PROBLEMS:
+                return
         for path, value in self._sound("examples"):
             self._example(value, "", path)
 
@@ -195,7 +195,7 @@ def _structure(value: Any) -> Iterator[tuple[Path, str]]:
             if problem not in seen:
                 seen.add(problem)
                 yield problem
-            if len(seen) >= _MOST_PROBLEMS:
+            if len(seen) >= MAX_PROBLEMS:
                 return
 
 

@@ -38,6 +38,7 @@ from rules.alerts.rule import (
     Watched,
     When,
 )
+from rules.alerts.trial import tried
 
 MINUTE = 60_000_000
 SAMPLE = Path(__file__).parents[3] / "config" / "alert_rules.yaml"
@@ -855,6 +856,7 @@ def test_the_sample_is_sound_and_sends_nothing_before_somebody_says_so() -> None
         "High Confidence Detection",
     ]
     assert not [rule.name for rule in file.rules if rule.enabled and rule.actions]
+    assert [one for tries in tried(file).values() for one in tries if not one.passed] == []
     patterns = {type(rule.pattern) for rule in file.rules}
     assert {Count, Dwell, Unseen, Sequence, Convoy, Travel, Silent} <= patterns
 
