@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 SECOND = 1_000_000
 BREAKS_AFTER = 5
 """Failures in a row after which a target is left alone."""
+TOLD_AFTER = 3
+"""Failures in a row that are a trouble worth a line; each is on alpr.notifications anyway."""
 LEFT_ALONE = 30 * SECOND
 LONGEST_PAUSE = 3600 * SECOND
 """The most that a Retry-After holds up a target."""
@@ -137,12 +139,7 @@ class Lanes:
             )
             row = cursor.fetchone()
         before = row[0] if row else 0
-        if failed and before == 0:
+        if failed and before + 1 == TOLD_AFTER:
             _log.warning("%s fails and is tried again: %s", lane, outcome.detail)
-        elif failed and before + 1 == BREAKS_AFTER:
-            _log.error(
-                "%s failed %d times in a row and is asked every %d s from now on: %s",
-                *(lane, BREAKS_AFTER, LEFT_ALONE // SECOND, outcome.detail),
-            )
-        elif not failed and before:
+        elif not failed and before >= TOLD_AFTER:
             _log.warning("%s answers again after %d failures", lane, before)

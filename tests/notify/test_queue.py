@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from notify.channel import OptionsError, Outcome
 from notify.limits import Rate, pace, rate_of
+from notify.patience import Patience
 from notify.worker import backoff
 from tests.notify.queue_world import (
     HOOK,
@@ -166,7 +167,7 @@ def test_where_the_connection_broke_the_end_is_written_by_another(world):
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE state = 'idle in transaction' AND datname = current_database()"
     )
-    world.deliveries.settle(taken, "sent")
+    Patience(threading.Event()).until(lambda: world.deliveries.settle(taken, "sent"))
     assert world.ask("SELECT state, outcome, attempts FROM deliveries") == [("done", "sent", 1)]
 
 
