@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import re2  # pyright: ignore[reportMissingTypeStubs]
 
@@ -16,6 +16,8 @@ _RE2: Any = re2  # it has no types
 
 T = TypeVar("T")
 
+GRAM = 4
+"""Characters that a pattern is filed under, at most: a plate has few parts so long."""
 SET_SIZE = 500
 """Regular expressions in one RE2 set: a change makes one set anew, in some 3 ms."""
 SET_MEMORY = 32 * 1024 * 1024
@@ -30,8 +32,7 @@ class _Guarded(NamedTuple, Generic[T]):
     """What remains to be asked of the text; None where the literal is all of it."""
 
 
-_Literals = dict[int, dict[str, list[_Guarded[T]]]]
-"""Patterns by the length of their literal, and by the literal."""
+_Place = Literal["prefix", "suffix", "contains"]
 
 
 class Patterns(Generic[T]):
@@ -40,9 +41,11 @@ class Patterns(Generic[T]):
     def __init__(self) -> None:
         self._all: list[tuple[PlateIs, T]] = []
         self._exact: dict[str, list[T]] = {}
-        self._prefixes: _Literals[T] = {}
-        self._suffixes: _Literals[T] = {}
-        self._inner: _Literals[T] = {}
+        self._grams: dict[str, list[_Guarded[T]]] = {}
+        """By what a text, written ``^TEXT$``, must hold: few characters, so of few lengths."""
+        self._lengths: set[tuple[_Place, int]] = set()
+        self._slices: dict[int, list[slice]] = {}
+        """By the length of a text where such grams can be."""
         self._vague: list[tuple[T, str]] = []
         self._regexes = _Regexes[T]()
         self._fuzzy = Likeness[T]()
@@ -53,12 +56,8 @@ class Patterns(Generic[T]):
         match pattern.match:
             case "exact":
                 self._exact.setdefault(text, []).append(item)
-            case "prefix":
-                _file(self._prefixes, text, _Guarded(item, None))
-            case "suffix":
-                _file(self._suffixes, text, _Guarded(item, None))
-            case "contains":
-                _file(self._inner, text, _Guarded(item, None))
+            case "prefix" | "suffix" | "contains":
+                self._file(text, pattern.match, item)
             case "wildcard":
                 self._wildcard(text.upper(), item)
             case "regex":
@@ -73,13 +72,13 @@ class Patterns(Generic[T]):
             # No plate's normalised text: letters of two cases, or none.
             return [item for pattern, item in self._all if plate_is(pattern, text)]
         found = list(self._exact.get(text, ()))
-        held = [ones for length, of in self._prefixes.items() if (ones := of.get(text[:length]))]
-        for length, of in self._suffixes.items():
-            if ones := of.get(text[-length:] if length else ""):
-                held.append(ones)
-        for length, of in self._inner.items():
-            parts = {text[at : at + length] for at in range(len(text) - length + 1)}
-            held += [of[part] for part in parts if part in of]
+        slices = self._slices.get(len(text))
+        if slices is None:
+            slices = self._slices[len(text)] = list(self._sliced(len(text)))
+        marked, grams = f"^{text}$", self._grams
+        held = [ones for part in slices if (ones := grams.get(marked[part]))]
+        if len(held) > 1:  # a text may hold a gram twice
+            held = {id(ones): ones for ones in held}.values()
         for ones in held:
             for item, rest in ones:
                 if rest is None or rest(text):
@@ -99,17 +98,15 @@ class Patterns(Generic[T]):
             self._exact.setdefault(pattern, []).append(item)
             return
         literal = max(parts, key=len, default="")
+        wild = partial(follows, pattern)
         if not literal:
             self._vague.append((item, pattern))
         elif pattern.startswith(literal):
-            rest = None if pattern == literal + "*" else partial(follows, pattern)
-            _file(self._prefixes, literal, _Guarded(item, rest))
+            self._file(literal, "prefix", item, pattern != literal + "*" and wild)
         elif pattern.endswith(literal):
-            rest = None if pattern == "*" + literal else partial(follows, pattern)
-            _file(self._suffixes, literal, _Guarded(item, rest))
+            self._file(literal, "suffix", item, pattern != "*" + literal and wild)
         else:
-            rest = None if pattern == f"*{literal}*" else partial(follows, pattern)
-            _file(self._inner, literal, _Guarded(item, rest))
+            self._file(literal, "contains", item, pattern != f"*{literal}*" and wild)
 
     def _regex(self, pattern: str, item: T) -> None:
         """File a regular expression under a literal that a text must hold, or in a set."""
@@ -118,9 +115,37 @@ class Patterns(Generic[T]):
         if literal is None:
             self._regexes.add(pattern, item)
             return
-        under = {"prefix": self._prefixes, "suffix": self._suffixes, "contains": self._inner}
-        rest = None if literal.whole else partial(_found, pattern)
-        _file(under[literal.place], literal.literal, _Guarded(item, rest))
+        self._file(
+            literal.literal, literal.place, item, not literal.whole and partial(_found, pattern)
+        )
+
+    def _file(
+        self,
+        literal: str,
+        place: _Place,
+        item: T,
+        rest: Callable[[str], bool] | Literal[False] = False,
+    ) -> None:
+        """File an item under a literal, or what there is room for of it."""
+        gram = literal[-GRAM:] if place == "suffix" else literal[:GRAM]
+        if not rest and gram != literal:
+            rest = partial(plate_is, PlateIs(literal, place))
+        marked = {"prefix": "^" + gram, "suffix": gram + "$", "contains": gram}[place]
+        self._grams.setdefault(marked, []).append(_Guarded(item, rest or None))
+        if (place, len(gram)) not in self._lengths:
+            self._lengths.add((place, len(gram)))
+            self._slices.clear()
+
+    def _sliced(self, length: int) -> Iterator[slice]:
+        for place, gram in self._lengths:
+            if gram > length:
+                continue
+            if place == "prefix":
+                yield slice(0, gram + 1)
+            elif place == "suffix":
+                yield slice(length + 1 - gram, length + 2)
+            else:
+                yield from (slice(at, at + gram) for at in range(1, length + 2 - gram))
 
 
 def _found(pattern: str, text: str) -> bool:
@@ -162,10 +187,6 @@ def _find(part: str, text: str, start: int, end: int) -> int | None:
 
 def _literals(wildcard: str) -> list[str]:
     return [part for part in wildcard.replace("?", "*").split("*") if part]
-
-
-def _file(under: _Literals[T], literal: str, one: _Guarded[T]) -> None:
-    under.setdefault(len(literal), {}).setdefault(literal, []).append(one)
 
 
 class _Regexes(Generic[T]):
