@@ -25,7 +25,7 @@ from projections.queries import Row, Search, SightingQueries
 from rules.text import normalise
 
 PER_PAGE = 48
-_MAX_PAGE = 1000
+MAX_PAGE = 1000
 _CAMERAS_SHOWN = 30
 _NEIGHBOURS = 4
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -39,7 +39,7 @@ _HEADINGS = {
 # Asked for again each time, and never kept by what stands between.
 _KEPT = {"cache-control": "private, no-cache", "vary": "accept"}
 
-Page = Annotated[int, Query(ge=1, le=_MAX_PAGE)]
+Page = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
 class Pages:
@@ -202,7 +202,7 @@ def live_page(
         page=page,
         per_page=PER_PAGE,
         live=q is None and page == 1,
-        more=len(rows) > PER_PAGE and page < _MAX_PAGE,
+        more=len(rows) > PER_PAGE and page < MAX_PAGE,
         sightings=[view.card(row) for row in rows[:PER_PAGE]],
         stats=stats,
         latest=view.moment(latest, "") if latest else None,

@@ -88,6 +88,7 @@ def _rule(
     return {
         **one,
         "url": named("/rules", one["rule"]),
+        "known": moment(_time(one["in_force_since"]), "") if one["in_force_since"] else None,
         "bars": _bars(one["by_time"], since, until, step),
         "news": [{**f, "at": moment(_time(f["at"]), "")} for f in one["news"]],
         "lost": [{**f, "at": moment(_time(f["at"]), "")} for f in one["lost"]],

@@ -219,12 +219,18 @@ def parsed(text: str, *, lines: bool = True) -> RuleFile:
 def _told(error: RulesError, lines: bool) -> str:
     if lines:
         return str(error)
-    return "\n".join(f"{one.field}: {one.message}" for one in error.problems)
+    told = [f"{one['field']}: {one['message']}" for one in _problems(error, lines)]
+    return "\n".join(one.removeprefix(": ") for one in told)
 
 
 def _problems(error: RulesError, lines: bool = True) -> list[dict[str, Any]]:
+    """Where and what; a rule that came by itself, as JSON, has neither lines nor a file."""
     return [
-        {"line": one.line if lines else None, "field": one.field, "message": one.message}
+        {
+            "line": one.line if lines else None,
+            "field": one.field if lines else one.field.removeprefix("rules[0]").removeprefix("."),
+            "message": one.message,
+        }
         for one in error.problems
     ]
 

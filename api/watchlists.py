@@ -14,7 +14,7 @@ from api.alert_view import named, told
 from api.encode import Json
 from api.errors import BadInput, NotFound, wants_page
 from api.events import known_parameters
-from api.pages import Page, Pages
+from api.pages import MAX_PAGE, Page, Pages
 from api.view import instant
 from api.voice import actor
 from api.watching import Watching
@@ -23,7 +23,7 @@ from rules.alerts.watch_csv import CsvError, read, write
 from rules.alerts.watch_entry import KINDS, MATCHES, EntryError, entry, plate_of
 from schemas.records import WatchlistEntry
 
-PER_PAGE = 50
+PER_PAGE = 100  # so that MAX_PAGE of them reach 100,000 entries
 MAX_IMPORT = 32 << 20  # bytes: 100,000 entries with long reasons
 _BODY = 16_384
 _EXPORTED = 5_000  # read at once
@@ -210,7 +210,7 @@ def _page(watching: Watching, pages: Pages, name: str, q: str | None, page: int)
         entries=[_row(row, now) for row in found.rows],
         total=found.total,
         page=page,
-        more=found.total > page * PER_PAGE,
+        more=found.total > page * PER_PAGE and page < MAX_PAGE,
         kinds=KINDS,
         matches=MATCHES,
     )

@@ -18,6 +18,7 @@ from api.serve import Server
 from images.store import ImageStore
 from projections.access import AccessKeys
 from projections.queries import SightingQueries
+from tests.api.watched import Watched
 from tests.api.world import World
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -60,6 +61,31 @@ def browser_like(address: str) -> Iterator[httpx.Client]:
     """A client that asks for pages."""
     accept = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     with httpx.Client(base_url=address, timeout=10, headers=accept) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def watched(
+    world: World, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Watched]:
+    """A log of alerts, rules and watchlists, with the world's database as their view."""
+    engine = getattr(request.module, "BACKTEST", None)
+    made = Watched(world.url, tmp_path_factory.mktemp("log"), engine)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def watch_address(queries: SightingQueries, world: World, watched: Watched) -> Iterator[str]:
+    """Where an API with alerts, rules and watchlists listens; it asks for no key."""
+    with served(queries, world.pictures, watching=watched.watching) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def watch(watch_address: str) -> Iterator[httpx.Client]:
+    """A program's client of it."""
+    with httpx.Client(base_url=watch_address, timeout=20) as made:
         yield made
 
 

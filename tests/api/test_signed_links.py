@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from images.links import SignedLinks
+from images.links import SignedLinks, secret_of
 from projections.access import AccessKeys
 from projections.queries import SightingQueries
 from tests.api.conftest import served
+from tests.api.test_process import alpr_api
 from tests.api.world import SHOWN, World
 
 PATH = f"images/2025-06-15/{SHOWN}-frame.jpg"
@@ -64,3 +66,19 @@ def test_even_a_signed_path_stays_among_the_pictures(address: str, path: str):
 def test_a_server_without_links_knows_none(world: World, queries: SightingQueries):
     with served(queries, world.pictures) as found:
         assert ask(found, PATH).status_code == 404
+
+
+def test_links_of_the_file_and_the_public_address_are_good_in_a_process_of_its_own(
+    world: World, tmp_path: Path
+):
+    settings = {
+        "ALPR_PUBLIC_URL": "https://alpr.example",
+        "ALPR_API_AUTH": "required",
+        "ALPR_IMAGES_URL": world.pictures._folder.as_uri(),
+    }
+    with alpr_api(world.url, tmp_path, **settings) as api:
+        token = SignedLinks(secret_of(tmp_path / "link-secret")).token(PATH, time.time() + 60)
+        url = f"http://127.0.0.1:{api.port}/pictures/{token}"
+        assert httpx.get(url, headers={"host": "alpr.example"}).content == world.pictures.get(PATH)
+        assert httpx.get(url, headers={"host": "evil.example"}).status_code == 421
+        assert token not in api.end()
