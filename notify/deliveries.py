@@ -174,14 +174,18 @@ class Upkeep:
     def gather(self) -> None:
         """Make one message of what was held in each storm whose window has ended.
 
-        What it stands for is fixed before it is sent, so that its repeats say the same.
+        What it stands for is fixed before it is sent, so that its repeats say the same; so not
+        before its target may be told, and the message before it has gone.
         """
         now = self._clock()
         with self._session.transaction() as cursor:
             cursor.execute(
-                "SELECT DISTINCT storm FROM deliveries JOIN storms USING (storm) "
-                "WHERE state = 'held' AND until <= %s",
-                (now,),
+                "SELECT DISTINCT d.storm FROM deliveries AS d JOIN storms USING (storm) "
+                "JOIN lanes USING (lane) WHERE state = 'held' AND until <= %(now)s "
+                "AND greatest(open_until, limited_until) <= %(now)s AND NOT EXISTS (SELECT FROM "
+                "deliveries AS w WHERE w.lane = d.lane AND w.storm = d.storm "
+                "AND w.state = 'waiting')",
+                {"now": now},
             )
             storms = [storm for (storm,) in cursor.fetchall()]
         for storm in storms:

@@ -328,9 +328,23 @@ def test_what_a_message_stands_for_is_the_same_each_time_it_is_tried(world):
     world.say(*storm(4, 8))
     world.wait(60)
     world.work()
+    world.wait(60)
+    world.work()
     failed, again = [d for d in world.channel.sent if len(d.others) == 2]
     assert (failed.notification_id, failed.others) == (again.notification_id, again.others)
     assert sum(1 + len(d.others) for d in world.channel.sent) == 8 + 3
+
+
+def test_what_waits_for_its_turn_or_for_its_target_is_one_message_in_the_end(world):
+    world.put(rule(email(", rate: 1/h")))
+    world.tell(*storm(0, 5))
+    for number in range(5, 50):
+        world.wait(60)
+        world.tell(alert(number, at=world.now))
+    assert len(world.channel.sent) == 1
+    world.wait(900)
+    assert world.work() == 1
+    assert 1 + len(world.channel.sent[-1].others) + world.channel.sent[-1].more == 49
 
 
 def test_what_is_withdrawn_while_it_is_held_is_left_out(world):
