@@ -11,6 +11,7 @@ from contextlib import closing
 from ipaddress import ip_address
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from alpr.errors import Busy
 from alpr.logs import configure as configure_logs
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             queries,
             open_images(settings),
             keys=keys,
-            hosts=settings.api_hosts,
+            hosts=(*settings.api_hosts, *_public_host(settings)),
             counted=Counted(lambda: (open_log(settings), open_codec(settings))),
             links=SignedLinks(secret_of(settings.link_secret_file)),
             watching=watching,
@@ -166,6 +167,12 @@ def _named(host: str, names: tuple[str, ...]) -> str:
 def _now() -> int:
     """Microseconds UTC."""
     return time.time_ns() // 1000
+
+
+def _public_host(settings: Settings) -> tuple[str, ...]:
+    """The host that links in messages lead to, as a browser sends it; () where none is set."""
+    host = urlsplit(settings.public_url).netloc.rpartition("@")[2]
+    return (host,) if host else ()
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

@@ -55,7 +55,7 @@ class Mail:
         host = self._environment.get("SMTP_HOST")
         try:
             self.target(delivery.options)
-            account = self._account(recipients(delivery.options, "email"))
+            account = self._account()
             picture = delivery.picture if delivery.options.get("picture", True) else None
             told = message(delivery, f"cid:{_name(picture)}" if picture else "")
         except (OptionsError, Unset) as error:
@@ -78,7 +78,7 @@ class Mail:
         refused: list[str] = []
         connection = self._connection(account)
         with connection:
-            for _, recipient in account.targets:
+            for recipient in recipients(delivery.options, "email"):
                 if recipient in had:
                     continue
                 if time.monotonic() > until:
@@ -102,7 +102,7 @@ class Mail:
         also = "; but refused " + "; ".join(refused) if refused else ""
         return Outcome("sent", f"{host} took it{also}")
 
-    def _account(self, to: tuple[str, ...]) -> NotifyEmail:
+    def _account(self) -> NotifyEmail:
         """Raises Unset, OptionsError."""
         get = self._environment.get
         host = self._environment.need("SMTP_HOST", "the name of the mail server")
@@ -126,7 +126,6 @@ class Mail:
                     user=user or None,
                     password=get("SMTP_PASSWORD") or None,
                     from_addr=sender,
-                    targets=list(to),
                     asset=asset(),
                 )
         except (AppriseException, TypeError) as error:

@@ -9,11 +9,12 @@ from typing import Any
 from notify import net
 from notify.channel import OptionsError
 from notify.channels.environment import variable
+from notify.limits import OWN_OPTIONS, pace
 from notify.render import check_template
 
 TYPES = ("email", "slack", "webhook", "sms", "apprise")
 
-_MAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,64}@[^\s@<>,;:\"()\[\]\\\x00-\x1f]{1,255}")
+_MAIL = re.compile(r"[A-Za-z0-9!#$%&'*+./=?^_`{|}~-]{1,64}@[A-Za-z0-9._-]{1,255}")
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 9110, 5.6.2
 _SECRET_NAME = re.compile(r"auth|token|key|secret|pass|cookie", re.IGNORECASE)
@@ -183,11 +184,17 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
 
 
 def check(type: str, options: Mapping[str, Any]) -> None:
-    """Raise OptionsError for a type that there is not, or an option that cannot be used."""
+    """Raise OptionsError for a type that there is not, or an option that cannot be used.
+
+    The queue's own options (``rate``, ``group``) are checked, too.
+    """
     known = OPTIONS.get(type)
     if known is None:
         raise OptionsError(f"there is no type of action {type[:80]!r}; {_near(type, TYPES)}")
+    pace(type, options)
     for name, value in options.items():
+        if name in OWN_OPTIONS:
+            continue
         if name not in known:
             raise OptionsError(f"{type} has no option {str(name)[:80]!r}; {_near(name, known)}")
         known[name].check(name, value)

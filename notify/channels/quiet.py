@@ -30,11 +30,12 @@ class _Ear(logging.Filter):
 
     @contextmanager
     def listening(self) -> Iterator[list[str]]:
+        before = getattr(self._threads, "heard", None)
         self._threads.heard = heard = []
         try:
             yield heard
         finally:
-            self._threads.heard = None
+            self._threads.heard = before
 
 
 _ear = _Ear()

@@ -78,9 +78,13 @@ class Webhook:
 
     def _optional(self, options: Mapping[str, Any], option: str, usual: str, meaning: str) -> str:
         """A variable that may be unset, unless the rule names it. Raises Unset."""
+        name = options.get(option, usual)
         if option in options:
-            return self._environment.need(options[option], meaning)
-        return self._environment.get(usual)
+            self._environment.need(name, meaning)
+        value = self._environment.get(name)
+        if not (value.isascii() and value.isprintable()):
+            raise Unset(f"{name} holds signs that no header takes: correct it")
+        return value
 
 
 def signature(secret: str, stamp: str, body: bytes) -> str:

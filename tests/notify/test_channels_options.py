@@ -24,6 +24,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "channels.md"
         ("webhook", {"url": "https://api.example.com/events"}),
         ("sms", {"phone_numbers": ["+15551234567"]}),
         ("slack", {}),
+        ("webhook", {"url": "https://api.example.com/", "rate": "10/s", "group": "2m"}),
         ("apprise", {"url_env": "APPRISE_GUARDS", "picture": False}),
     ],
 )
@@ -42,6 +43,7 @@ def test_these_can_be_used(type: str, options: dict[str, Any]):
         ("email", {"to": "nobody"}, "'nobody' is no email address"),
         ("email", {"to": "a@example.com\r\nBcc: b@example.com"}, "is no email address"),
         ("email", {"to": "a@example.com,b@example.com"}, "is no email address"),
+        ("email", {"to": "kapıcı@example.com"}, "is no email address"),
         ("email", {"to": []}, "to: give one, or a list of 1 to 50"),
         ("email", {"to": "a@b.example", "subject": "{plat}"}, "there is no field '{plat}'"),
         ("email", {"to": "a@b.example", "picture": "no"}, "picture: give true or false"),
@@ -70,6 +72,7 @@ def test_these_can_be_used(type: str, options: dict[str, Any]):
         ("sms", {"to": "05321234567"}, "is no number in international form"),
         ("sms", {"to": "+90 532 123 45 67"}, "is no number in international form"),
         ("sms", {"to": 905321234567}, "is no number in international form"),
+        ("slack", {"rate": "often"}, "rate: 'often' is no rate"),
         ("apprise", {}, "apprise needs url_env"),
         ("apprise", {"url_env": "ALPR_DATABASE_URL"}, "begins with APPRISE_ or NOTIFY_"),
     ],

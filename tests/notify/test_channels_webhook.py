@@ -161,6 +161,14 @@ def test_a_variable_that_is_named_must_be_set(server: Receiver, option: str):
     assert server.requests == []
 
 
+def test_a_token_that_no_header_takes_is_named_and_not_shown(server: Receiver):
+    for token in ("t0ken\r\nX-Evil: 1", "tökén1"):
+        outcome = send({"WEBHOOK_TOKEN": token}, {"url": server.url})
+        assert outcome.result == "refused"
+        assert outcome.detail == "WEBHOOK_TOKEN holds signs that no header takes: correct it"
+    assert server.requests == []
+
+
 def test_a_target_has_no_query():
     channel = open_channels({})["webhook"]
     assert channel.target({"url": "https://a.example:8443/x?key=1#y"}) == "https://a.example:8443/x"
