@@ -32,6 +32,7 @@ _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _HEADINGS = {
     403: "Not for this key",
     404: "Nothing here",
+    410: "No longer good",
     422: "That cannot be asked",
     503: "Away for the moment",
 }
