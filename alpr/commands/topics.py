@@ -13,12 +13,13 @@ from alpr.ticker import retention
 from alpr.wiring import open_bucket, open_codec, open_edge_log, open_log, open_registry
 from eventlog.log import Log
 from schemas.publish import register
-from schemas.topics import DAY_US, DETECTED, DLQ, RAW, REJECTED, TOPICS
+from schemas.topics import ALERTS, DAY_US, DETECTED, DLQ, RAW, REJECTED, TOPICS
 
 GROUPS = {
     "alpr-dedup": (RAW.name,),
     "alpr-storage-consumer": (DETECTED.name,),
     "alpr-elasticsearch-consumer": (DETECTED.name,),
+    "alpr-notify": (ALERTS.name,),
     "alpr-metrics": (RAW.name, REJECTED.name, DETECTED.name, DLQ.name),
 }
 """Whose lag is shown, and the topics they read."""
