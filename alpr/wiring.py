@@ -360,7 +360,7 @@ def open_channels(settings: Settings) -> "Mapping[str, Channel]":
 
     from notify.channels import open_channels as channels
 
-    written = {name: value or "" for name, value in dotenv_values(interpolate=False).items()}
+    written = {name: value or "" for name, value in dotenv_values(".env", interpolate=False).items()}
     return channels(written | dict(os.environ), [ip_network(one) for one in settings.notify_allow])
 
 
