@@ -360,7 +360,8 @@ def open_channels(settings: Settings) -> "Mapping[str, Channel]":
 
     from notify.channels import open_channels as channels
 
-    written = {name: value or "" for name, value in dotenv_values(".env", interpolate=False).items()}
+    file = dotenv_values(".env", interpolate=False)
+    written = {name: value or "" for name, value in file.items()}
     return channels(written | dict(os.environ), [ip_network(one) for one in settings.notify_allow])
 
 
