@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rules.alerts.clauses import PLATE, WATCHED, WHEN, Clause, Leaf, Literal, clauses
-from rules.alerts.fields import getter
+from rules.alerts.fields import FIELDS, getter
 from rules.alerts.holds import folded, holds
 from rules.alerts.plates import Patterns
 from rules.alerts.rule import Among, Compare, Condition, PlateIs, Scalar
@@ -14,6 +14,8 @@ from schemas.records import PlateEvent, WatchHit
 
 CELLS = 4096
 """Values of one field for which is kept what they rule out."""
+WORDS = 32
+"""Texts that conditions mention of a field that is looked up together with others."""
 _MINUTE = 60_000_000
 _WHOLE_MINUTES = 94_694_400_000_000
 """From 1973 on every time zone differs from UTC by whole minutes."""
@@ -46,7 +48,7 @@ class Masks:
         """Of each condition its bits, as a mask."""
         self._plate = _Plate()
         self._fields: dict[str, _Field] = {}
-        self._order: list[_Field] = []
+        self._order: list[_Field | _Joint] = []
         """Those that most is asked of first, so that often nothing is left to ask of the last."""
 
     def add(self, condition: Condition) -> int:
@@ -77,7 +79,7 @@ class Masks:
         if not left:
             return set()
         if not self._order:
-            self._order = sorted(self._fields.values(), key=lambda one: -one.asking.bit_count())
+            self._order = _ordered(self._fields.values())
         for field in self._order:
             if left & field.asking:
                 left ^= left & field.denied(event, hits)
@@ -150,7 +152,8 @@ class _Values(_Field):
 
     def __init__(self, name: str) -> None:
         super().__init__(self._cell_of)
-        self._get = getter(name)
+        self.get = getter(name)
+        self._is_text = FIELDS[name].kind == "text"
         self._of_text: dict[str, int] = {}
         """Of texts as they come what ``denied`` says."""
         self._points: list[float] = []
@@ -159,6 +162,11 @@ class _Values(_Field):
         """Texts that conditions mention, folded."""
         self._by_value: dict[Scalar, list[int]] = defaultdict(list)
         self._listed = 0
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it is text of which conditions mention few values."""
+        return self._is_text and len(self._texts) <= WORDS
 
     def add(self, literals: tuple[Literal, ...], bit: int) -> None:
         leaves = [leaf for one in literals for leaf in (*one.yes, *one.no)]
@@ -174,7 +182,7 @@ class _Values(_Field):
             super().add(literals, bit)
 
     def denied(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
-        value = self._get(event)
+        value = self.get(event)
         if not isinstance(value, str):
             return super().denied(event, hits)
         mask = self._of_text.get(value)
@@ -190,7 +198,7 @@ class _Values(_Field):
 
     def _ask(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
         denied = self._listed | super()._ask(event, hits)
-        value = folded(self._get(event))
+        value = folded(self.get(event))
         if value is None:
             return denied
         return denied & ~_mask(self._by_value.get(value, ()))
@@ -216,7 +224,7 @@ class _Values(_Field):
                     insort(self._points, number)
 
     def _cell_of(self, event: PlateEvent, hits: Sequence[WatchHit]) -> Hashable:
-        value = self._get(event)
+        value = self.get(event)
         if isinstance(value, str):
             text = value.casefold()
             return text if text in self._texts else _OTHER
@@ -229,6 +237,44 @@ class _Values(_Field):
         points = self._points
         place = bisect_left(points, value)
         return 2 * place + (place < len(points) and points[place] == value)
+
+
+class _Joint:
+    """What the values of several fields of few texts rule out together, in one look-up."""
+
+    def __init__(self, fields: Sequence[_Values]) -> None:
+        self._fields = fields
+        self._gets = [field.get for field in fields]
+        self._seen: dict[tuple[Scalar, ...], int] = {}
+        self.asking = 0
+        for field in fields:
+            self.asking |= field.asking
+
+    def denied(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
+        """The bits that the sighting rules out."""
+        key = tuple([get(event) for get in self._gets])
+        mask = self._seen.get(key)
+        if mask is None:
+            if len(self._seen) >= CELLS:
+                self._seen.clear()
+            mask = 0
+            for field in self._fields:
+                mask |= field.denied(event, hits)
+            self._seen[key] = mask
+        return mask
+
+
+def _ordered(fields: Iterable[_Field]) -> list[_Field | _Joint]:
+    few: list[_Values] = []
+    order: list[_Field | _Joint] = []
+    for field in fields:
+        if isinstance(field, _Values) and field.is_word:
+            few.append(field)
+        else:
+            order.append(field)
+    if few:
+        order.append(_Joint(few))
+    return sorted(order, key=lambda one: -one.asking.bit_count())
 
 
 class _Plate:

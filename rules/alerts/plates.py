@@ -16,7 +16,7 @@ _RE2: Any = re2  # it has no types
 
 T = TypeVar("T")
 
-GRAM = 4
+GRAM = {"prefix": 4, "suffix": 4, "contains": 3}
 """Characters that a pattern is filed under, at most: a plate has few parts so long."""
 SET_SIZE = 500
 """Regular expressions in one RE2 set: a change makes one set anew, in some 3 ms."""
@@ -127,7 +127,7 @@ class Patterns(Generic[T]):
         rest: Callable[[str], bool] | Literal[False] = False,
     ) -> None:
         """File an item under a literal, or what there is room for of it."""
-        gram = literal[-GRAM:] if place == "suffix" else literal[:GRAM]
+        gram = literal[-GRAM[place] :] if place == "suffix" else literal[: GRAM[place]]
         if not rest and gram != literal:
             rest = partial(plate_is, PlateIs(literal, place))
         marked = {"prefix": "^" + gram, "suffix": gram + "$", "contains": gram}[place]
@@ -208,20 +208,18 @@ class _Regexes(Generic[T]):
     def add(self, pattern: str, item: T) -> None:
         self._patterns.append((pattern, item))
 
-    def follow(self, text: str) -> Iterator[T]:
+    def follow(self, text: str) -> list[T]:
         if self._taken < len(self._patterns):
             self._take()
+        items: list[T] = []
         for found, patterns in self._sets:
             matches: list[int] | None = found.Match(text) if found is not None else None
             last = len(patterns)
             if matches is None or last not in matches:
-                for pattern, item in patterns:
-                    if _found(pattern, text):
-                        yield item
+                items += [item for pattern, item in patterns if _found(pattern, text)]
             elif len(matches) > 1:
-                for index in matches:
-                    if index != last:
-                        yield patterns[index][1]
+                items += [patterns[index][1] for index in matches if index != last]
+        return items
 
     def _take(self) -> None:
         """Make sets of what is new; those that are full stay."""

@@ -75,16 +75,18 @@ class Rulebook:
         """
         among = self._newest if self._changes and at >= self._changes[-1] else self._all
         hits = self._look(event, at) if self._masks.asks_lists else []
+        numbers = self._masks.match(event, hits, among)
         found: list[Hit] = []
-        for number in self._masks.match(event, hits, among):
-            version = _in_force(self._owners[number], at)
-            if version is None or version.rule is None:
-                continue
-            for step, one in enumerate(version.steps):
-                if one == number:
-                    watched = best(version.rule.steps[step], hits) if hits else None
-                    found.append(Hit(version.rule, step, watched))
-        return sorted(found, key=_order) if len(found) > 1 else found
+        for number in numbers:
+            _, rule, steps = _in_force(self._owners[number], at)
+            if rule is not None:
+                for step, one in enumerate(steps):
+                    if one == number:
+                        watched = best(rule.steps[step], hits) if hits else None
+                        found.append(Hit(rule, step, watched))
+        if len(found) > 1:
+            found.sort(key=_order)
+        return found
 
     def recheck(self, rule: Rule, event: PlateEvent, at: int) -> list[Hit]:
         """The steps of one rule, of whatever version, that hold with the lists of ``at``."""
@@ -92,9 +94,7 @@ class Rulebook:
 
     def current(self, name: str, at: int) -> Rule | None:
         """The version of a rule in force at log time ``at``, enabled or not."""
-        history = self._histories.get(name)
-        version = _in_force(history, at) if history else None
-        return version.rule if version is not None else None
+        return _in_force(self._histories.get(name, ()), at).rule
 
     def shaped(self, name: str, shape: str) -> Rule | None:
         """The newest version of a rule, ever, that decides as ``shape`` does."""
@@ -136,11 +136,14 @@ class Rulebook:
         return self.watch.look(text, event["alternatives"], at, event["captured_at"])
 
 
-def _in_force(history: list[_Version], at: int) -> _Version | None:
-    if history[-1].at <= at:
+_NONE = _Version(0, None, ())
+
+
+def _in_force(history: Sequence[_Version], at: int) -> _Version:
+    if history and history[-1].at <= at:
         return history[-1]
     place = bisect_right(history, at, key=_time)
-    return history[place - 1] if place else None
+    return history[place - 1] if place else _NONE
 
 
 def _order(hit: Hit) -> tuple[str, int]:
