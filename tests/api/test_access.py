@@ -82,7 +82,8 @@ def test_every_route_declares_the_role_it_needs_and_none_that_is_gone_is_declare
 @pytest.mark.parametrize("name", sorted(name for name, role in NEEDED.items() if role))
 def test_nothing_with_data_answers_without_a_key(locked: str, name: str):
     method, path = name.split()
-    for header in ({}, bearer("alpr_wrong"), {"cookie": f"{COOKIE}=wrong"}):
+    session = {"cookie": f"{COOKIE}=wrong", "sec-fetch-site": "same-origin"}
+    for header in ({}, bearer("alpr_wrong"), session):
         answer = httpx.request(method, f"{locked}{path}", headers=header)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"].startswith('Bearer realm="alpr"')

@@ -100,8 +100,8 @@ def test_a_rule_can_be_written_as_yaml_and_a_file_as_a_whole(watch: httpx.Client
         ({"conditons": {}}, "conditons", "did you mean conditions"),
         (
             {"conditions": {"plate_patterns": [{"pattern": "(", "match_type": "regex"}]}},
-            "",
-            "regex",
+            "conditions.plate_patterns[0].pattern",
+            "RE2 does not take",
         ),
         ({**STOLEN, "name": "other"}, "", "a rule keeps its name"),
         ([], "", "no JSON object"),
