@@ -1,15 +1,18 @@
 """Alerts by the command line: read from the log, and what people do about them appended to it."""
 
+import argparse
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
-from alpr.cli import main
+from alpr.cli import COMMANDS, main
 from alpr.settings import load
 from alpr.wiring import open_codec, open_log
 from eventlog.log import Append, Log
@@ -204,3 +207,14 @@ def test_an_empty_comment_is_refused(told: Told, capsys):
 def test_no_alerts_are_told_apart_from_silence(told: Told, capsys):
     assert alerts("list") == 0
     assert capsys.readouterr().err == "no alerts\n"
+
+
+def test_the_commands_of_the_docs_are_commands():
+    text = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
+    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("alpr ")]
+    assert len(lines) > 20
+    for line in lines:
+        _, command, *arguments = shlex.split(line.partition(" > ")[0], comments=True)
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        import_module(COMMANDS[command][0]).configure(parser)
+        parser.parse_args(arguments)
