@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rules.alerts.clauses import PLATE, WATCHED, WHEN, Clause, Leaf, Literal, clauses
@@ -30,7 +30,6 @@ class _Check(NamedTuple):
     """The condition to which a bit belongs, and whether the bit alone says that it holds."""
 
     number: int
-    condition: Condition
     sure: bool
 
 
@@ -44,10 +43,15 @@ class Masks:
 
     def __init__(self) -> None:
         self._checks: list[_Check] = []
+        self._conditions: list[Condition] = []
         self._bits: list[int] = []
-        """Of each condition its bits, as a mask."""
+        """Of each condition its bits, as a mask; none of one that is found by its plates."""
+        self._named: dict[str, list[int]] = {}
+        """By plate the conditions that nothing but this plate, or others by name, can fulfil."""
         self._plate = _Plate()
         self._fields: dict[str, _Field] = {}
+        self.asks_lists = False
+        """Whether a condition speaks of watchlists."""
         self._order: list[_Field | _Joint] = []
         """Those that most is asked of first, so that often nothing is left to ask of the last."""
 
@@ -56,37 +60,45 @@ class Masks:
         number = len(self._bits)
         made = clauses(condition)
         mask = 0
-        for clause in made.any:
+        plates = _plates(made.any)
+        asked = (literal.field for clause in made.any for literal in clause.literals)
+        self.asks_lists |= not made.exact or WATCHED in asked
+        for plate in plates:
+            self._named.setdefault(plate, []).append(number)
+        for clause in () if plates else made.any:
             bit = len(self._checks)
             mask |= 1 << bit
             sure = self._file(clause, bit) and made.exact
-            self._checks.append(_Check(number, condition, sure))
+            self._checks.append(_Check(number, sure))
         self._bits.append(mask)
+        self._conditions.append(condition)
         return number
 
     def bits(self, number: int) -> int:
         """The mask that lets ``match`` look at a condition."""
         return self._bits[number]
 
-    @property
-    def asks_lists(self) -> bool:
-        """Whether a condition speaks of watchlists."""
-        return WATCHED in self._fields
-
-    def match(self, event: PlateEvent, hits: Sequence[WatchHit], among: int) -> set[int]:
-        """The numbers of the conditions that hold, of those whose bits are ``among``."""
-        left = self._plate.allowed(event["plate"]["normalized_text"], among)
+    def match(
+        self, event: PlateEvent, hits: Sequence[WatchHit], bits: int, numbers: Container[int]
+    ) -> set[int]:
+        """The numbers of the conditions that hold, of those with these ``bits`` and ``numbers``."""
+        text = event["plate"]["normalized_text"]
+        found = {
+            number
+            for number in self._named.get(text, ())
+            if number in numbers and holds(self._conditions[number], event, hits)
+        }
+        left = self._plate.allowed(text, bits)
         if not left:
-            return set()
+            return found
         if not self._order:
             self._order = _ordered(self._fields.values())
         for field in self._order:
             if left & field.asking:
                 left ^= left & field.denied(event, hits)
-        found: set[int] = set()
         for bit in _ones(left):
-            number, condition, sure = self._checks[bit]
-            if number not in found and (sure or holds(condition, event, hits)):
+            number, sure = self._checks[bit]
+            if number not in found and (sure or holds(self._conditions[number], event, hits)):
                 found.add(number)
         return found
 
@@ -327,10 +339,24 @@ class _Plate:
         return found
 
 
+def _plates(some: Iterable[Clause]) -> set[str]:
+    """The plates of which each clause names one; none if there is a clause that does not."""
+    plates: set[str] = set()
+    for clause in some:
+        named = [one for one in clause.fields().get(PLATE, ()) if not one.no and _is_exact(one)]
+        if not named:
+            return set()
+        plates |= {leaf.pattern for leaf in named[0].yes if isinstance(leaf, PlateIs)}
+    return plates
+
+
+def _is_exact(literal: Literal) -> bool:
+    return all(isinstance(leaf, PlateIs) and leaf.match == "exact" for leaf in literal.yes)
+
+
 def _looseness(literal: Literal) -> tuple[bool, int]:
     """The less the better a literal is to find its clause by."""
-    exact = all(isinstance(leaf, PlateIs) and leaf.match == "exact" for leaf in literal.yes)
-    return not exact, len(literal.yes)
+    return not _is_exact(literal), len(literal.yes)
 
 
 def _field(name: str) -> _Field:

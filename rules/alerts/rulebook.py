@@ -49,6 +49,8 @@ class Rulebook:
         self._all = 0
         self._newest = 0
         """The bits of all versions, and of the newest."""
+        self._live: set[int] = set()
+        """The numbers of the newest."""
         self._changes: list[int] = []
 
     def put(self, name: str, rule: Rule | None, at: int) -> None:
@@ -64,7 +66,9 @@ class Rulebook:
         if place == len(history):
             if history:
                 self._newest &= ~self._bits(history[-1].steps)
+                self._live.difference_update(history[-1].steps)
             self._newest |= self._bits(steps)
+            self._live.update(steps)
         history.insert(place, _Version(at, rule, steps))
         insort(self._changes, at)
 
@@ -73,11 +77,12 @@ class Rulebook:
 
         Rules that wait for silence match no sighting.
         """
-        among = self._newest if self._changes and at >= self._changes[-1] else self._all
+        bits, numbers = self._all, range(len(self._owners))
+        if self._changes and at >= self._changes[-1]:
+            bits, numbers = self._newest, self._live
         hits = self._look(event, at) if self._masks.asks_lists else []
-        numbers = self._masks.match(event, hits, among)
         found: list[Hit] = []
-        for number in numbers:
+        for number in self._masks.match(event, hits, bits, numbers):
             _, rule, steps = _in_force(self._owners[number], at)
             if rule is not None:
                 for step, one in enumerate(steps):

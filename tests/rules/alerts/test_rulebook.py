@@ -107,7 +107,7 @@ class TestAnEvent:
             among |= masks.bits(number)
         for event in asked:
             expected = {n for n, one in zip(numbers, some, strict=True) if holds(one, event, [])}
-            assert masks.match(event, [], among) == expected
+            assert masks.match(event, [], among, numbers) == expected
 
     def test_matches_one_of_a_thousand_plates_and_of_alternatives_that_are_too_many(self):
         book = Rulebook()
