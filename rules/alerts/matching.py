@@ -11,7 +11,7 @@ from schemas.records import CameraState, PlateEvent, Progress, WatchHit
 STATE_VERSION = 1
 MINUTE = 60_000_000
 REPEATS = 10 * MINUTE
-"""How long a sighting that is over is known, so that what a crash repeats is no news."""
+"""How long, in the log's time, a sighting that is over is known: a crash repeats what was said."""
 _LAST = 1 << 62
 LONGEST = 7 * 24 * 60 * MINUTE
 """After so long without a word a sighting that never ended is given up."""
@@ -32,7 +32,8 @@ class Standing(NamedTuple):
 class _Known(NamedTuple):
     revision: int
     last_seen: int
-    over: bool
+    over: int
+    """log time at which it ended; 0 while it has not"""
     facts: tuple[Any, ...]
     standing: tuple[tuple[str, Standing], ...]
     """by rule"""
@@ -86,12 +87,13 @@ class Matching:
             return self._camera(cast("CameraState", record), appended_at)
         return []
 
-    def erase(self, event_id: str) -> list[Signal]:
+    def erase(self, event_id: str, appended_at: int | None = None) -> list[Signal]:
         """What a tombstone says: the sighting is gone, and with it what it caused."""
+        at = appended_at or self._swept
         known = self._known.get(event_id)
         if known is not None:
             # Nothing is left of it, but that no repeat brings it back.
-            self._known[event_id] = _Known(_LAST, known.last_seen, True, (), ())
+            self._known[event_id] = _Known(_LAST, known.last_seen, at, (), ())
         return [Erased(event_id)]
 
     def snapshot(self) -> dict[str, Any]:
@@ -123,7 +125,7 @@ class Matching:
             self._known[event_id] = _Known(
                 event["revision"],
                 event["last_seen"],
-                status in ("ended", "retracted"),
+                at if status in ("ended", "retracted") else 0,
                 facts,
                 tuple(now.items()),
             )
@@ -178,13 +180,13 @@ class Matching:
     def _progress(self, progress: Progress, at: int) -> list[Signal]:
         # Releases before 1.0 told no clock.
         clock = progress["clock"] or at
-        time = progress["watermark"] if progress["cameras"] else clock
-        if time >= self._swept + MINUTE:
-            self._swept = time
+        if at >= self._swept + MINUTE:
+            self._swept = at
+            time = progress["watermark"] if progress["cameras"] else clock
             self._known = {
                 event_id: known
                 for event_id, known in self._known.items()
-                if known.last_seen + (REPEATS if known.over else LONGEST) >= time
+                if (known.over + REPEATS >= at if known.over else known.last_seen + LONGEST >= time)
             }
         out: list[Signal] = []
         if self._silent:

@@ -5,11 +5,14 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from rules.alerts.patterns.base import GRACE, NEVER, Change, Claim, Held, Item, Kind
+from rules.alerts.patterns.base import GRACE, LONGEST, NEVER, Change, Claim, Held, Item, Kind
 from rules.alerts.signals import Sighted
 
 PAUSE = 600_000_000
 """Between two looks at a subject whose items may go, but that one of them is not over yet."""
+
+FAMILIES = 1_000
+"""Names that are kept for sightings that do not count yet."""
 
 
 class Desk:
@@ -36,12 +39,14 @@ class Desk:
     @property
     def due(self) -> int:
         """When it has to be woken, by the watermark."""
-        return self._timers[0][0] if self._timers else NEVER
+        if self._timers:
+            return self._timers[0][0]
+        return min((at + LONGEST for at, _ in self._families.values()), default=NEVER)
 
     @property
     def empty(self) -> bool:
         """Whether it holds nothing."""
-        return not self._subjects and self._kind.history is None
+        return not self._subjects and not self._families and self._kind.history is None
 
     def says(self, alert_id: str) -> bool:
         """Whether it stands by an alert."""
@@ -91,6 +96,10 @@ class Desk:
             changes += self._changed((subject,), wake)
             if self._kind.expiry(held) <= wake:
                 self._settle(subject, held, wake, wake - GRACE)
+        if not self._timers or len(self._families) > len(self._where) + FAMILIES:
+            self._families = {
+                heir: first for heir, first in self._families.items() if first[0] + LONGEST > now
+            }
         return changes
 
     def state(self) -> dict[str, Any]:
@@ -125,7 +134,9 @@ class Desk:
 
     def _inherit(self, heir: str, gone: Item, family: tuple[int, str] | None) -> set[str]:
         """Let a sighting live on under the name of one that was merged into it."""
-        of_gone = (gone.captured_at, gone.root) if family is None else family
+        of_gone = (gone.captured_at, gone.event_id)
+        if family is not None:
+            of_gone = min(of_gone, family)
         self._families[heir] = min(self._families.get(heir, of_gone), of_gone)
         self._families.pop(gone.event_id, None)
         known = self._where.get(heir)
