@@ -13,7 +13,7 @@ from alpr.backtest import BacktestResult, Stopped, backtest
 from alpr.cli import main
 from alpr.two_sides import RuleResult
 from dataflows.alerts import LOOK_S, Following, Match
-from eventlog.log import Append
+from eventlog.log import Append, Log
 from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
 from projections.rulebook import RulebookFollower
@@ -41,9 +41,14 @@ class Site:
 
     def __init__(self, home: Path) -> None:
         self.now = BASE
+        self.begin(
+            SqliteLog(home / "log", PARTITIONS, clock=lambda: self.now),
+            Codec(SqliteRegistry(home / "log")),
+        )
+
+    def begin(self, log: Log, codec: Codec) -> None:
         self.seconds = 0.0
-        self.log = SqliteLog(home / "log", PARTITIONS, clock=lambda: self.now)
-        self.codec = Codec(SqliteRegistry(home / "log"))
+        self.log, self.codec = log, codec
         self.codec.register()
         self.statements = Statements(self.log, self.codec, lambda: self.now)
         self.number = 0
