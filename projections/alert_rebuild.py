@@ -152,19 +152,22 @@ class _Replay:
             for partition, position in self._view.positions(topic).items()
         }
 
-    def carry(self, connection: Connection) -> None:
-        """What the live view has erased is to go here as well; what the log no longer holds and
-        the live view does is to come.
-        """
+    def erase(self, connection: Connection) -> None:
+        """What the live view has erased is to go here as well, whichever log's it is."""
+        if scalar(connection, "SELECT to_regclass('erased_alerts')") is None:
+            return
         with connection.cursor() as cursor:
-            if scalar(connection, "SELECT to_regclass('erased_alerts')") is not None:
-                cursor.execute(
-                    "SELECT alert_id FROM erased_alerts "
-                    f"EXCEPT SELECT alert_id FROM {NEXT}.erased_alerts"
-                )
-                self._view.forget([alert_id for (alert_id,) in cursor.fetchall()])
-            if version_of(connection) != alert_migrations()[-1].version:
-                return
+            cursor.execute(
+                "SELECT alert_id FROM erased_alerts "
+                f"EXCEPT SELECT alert_id FROM {NEXT}.erased_alerts"
+            )
+            self._view.forget([alert_id for (alert_id,) in cursor.fetchall()])
+
+    def take_over(self, connection: Connection) -> None:
+        """What the log no longer holds and the live view of it does is to come here."""
+        if version_of(connection) != alert_migrations()[-1].version:
+            return
+        with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT DISTINCT alert_id FROM alert_history AS live WHERE appended_at < %s "
                 f"AND NOT EXISTS (SELECT FROM {NEXT}.alert_history AS rebuilt "
@@ -281,7 +284,8 @@ def _compare(replay: _Replay, url: str, log: Log) -> list[TableDifference] | Non
         if positions is None:
             return None
         replay.to(positions)
-        replay.carry(live)
+        replay.erase(live)
+        replay.take_over(live)
         found: list[TableDifference] = []
         for table, column in _TABLES.items():
             before, after = _hours(live, table, column), _hours(rebuilt, table, column)
@@ -331,8 +335,9 @@ def _swap_once(connection: Connection, replay: _Replay, log: Log) -> None:
             cursor.execute("LOCK TABLE view_positions IN EXCLUSIVE MODE")
         replay.to(_target(connection, log))
         if there:
+            replay.erase(connection)
             if _live_positions(connection, log) is not None:
-                replay.carry(connection)
+                replay.take_over(connection)
             # Numbers of changes go on; which alerts had them before is not known any more.
             cursor.execute(
                 f"UPDATE {NEXT}.view_state AS next SET known_from = passed, changes = passed "

@@ -232,6 +232,22 @@ def test_an_erased_alert_stays_away_where_its_tombstone_is_gone(log, codec, live
     assert asked.alert(alert_id(4)) is None
 
 
+def test_the_view_of_another_log_is_replaced_and_what_it_erased_stays_away(
+    log, codec, live, asked, url
+):
+    with closing(psycopg2.connect(url)) as connection, connection:
+        connection.cursor().execute(
+            "UPDATE alpr_alerts.view_state SET log_uuid = 'another'; "
+            "INSERT INTO alpr_alerts.erased_alerts VALUES (%s, 1)",
+            (alert_id(7),),
+        )
+    assert rebuild_alerts(url, log, codec) == RebuiltAlerts(18, 0, None)
+    assert asked.alert(alert_id(7)) is None
+    append(log, codec, ALERTS.name, alert(50))
+    follow(log, codec, live)
+    assert asked.alert(alert_id(50)) is not None
+
+
 @pytest.mark.slow
 def test_neither_readers_nor_the_writer_notice_a_swap(log, codec, live, asked, url):
     stop = threading.Event()
