@@ -1,151 +1,35 @@
 """``alpr notify`` killed again and again, before a receiver that fails: every alert arrives."""
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections import defaultdict
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from contextlib import closing
 
+import psycopg2
 import pytest
 
-from eventlog.log import Append
 from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
-from notify.store import begin
-from projections.statements import Statements
-from rules.alerts.parse import parse
 from schemas.codec import Codec
-from schemas.topics import ALERTS, NOTIFICATIONS, partition_of
-from tests.notify.queue_world import alert, forget
+from tests.notify.queue_world import forget
+from tests.notify.receiver import ROOT, Notify, Said, receiving, within
 
-ROOT = Path(__file__).parents[2]
 PARTITIONS = 2
 SECONDS = float(os.environ.get("ALPR_TEST_KILLING_S", "15"))
 """How long alerts come and processes are killed; minutes and hours find more."""
 
 
-class Receiver:
-    """Takes posts; of ten it refuses two, and answers one as failed that it has taken.
-
-    Never one alert more than four times, so that no test waits for the longer pauses.
-    """
-
-    def __init__(self, seed: int, failing: float = 0.3) -> None:
-        self.taken: dict[str, list[tuple[str, float]]] = defaultdict(list)
-        self._chance = random.Random(seed)
-        self._failing = failing
-        self._failed: dict[str, int] = defaultdict(int)
-        self._turn = threading.Lock()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status = outer.take(self.headers["Idempotency-Key"], body)
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/alerts"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def take(self, key: str, body: dict) -> int:
-        with self._turn:
-            fails = self._chance.random() < self._failing and self._failed[key] < 4
-            self._failed[key] += fails
-            accepts = not fails or self._chance.random() < 1 / 3
-            if accepts:
-                self.taken[key].append((body["alert"]["alert_id"], time.time()))
-        return 503 if fails else 204
-
-    @property
-    def alerts(self) -> set[str]:
-        with self._turn:
-            return {alert_id for some in self.taken.values() for alert_id, _ in some}
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+@pytest.fixture
+def log(tmp_path):
+    with closing(SqliteLog(tmp_path / "home" / "log", PARTITIONS)) as log:
+        yield log
 
 
-@contextmanager
-def receiving(seed, failing=0.3):
-    made = Receiver(seed, failing)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-class Notify:
-    """The process, and what it said."""
-
-    def __init__(self, folder, environ, number) -> None:
-        self._said = (folder / f"notify-{number}.txt").open("ab")
-        self._environ = environ
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "alpr", "notify"],
-            env=self._environ,
-            cwd=ROOT,
-            stdout=self._said,
-            stderr=self._said,
-        )
-
-    def kill(self, number=signal.SIGKILL, timeout=20.0) -> int:
-        self._process.send_signal(number)
-        return self._process.wait(timeout)
-
-    @property
-    def running(self) -> bool:
-        return self._process.poll() is None
-
-    def close(self) -> None:
-        if self.running:
-            self.kill()
-        self._said.close()
-
-
-class Said:
-    """Appends alerts to a log of its own, and reads what became of them."""
-
-    def __init__(self, folder, url, actions) -> None:
-        self.log = SqliteLog(folder / "home" / "log", PARTITIONS)
-        self.codec = Codec(SqliteRegistry(folder / "home" / "log"))
-        self.codec.register()
-        statements = Statements(self.log, self.codec, lambda: time.time_ns() // 1000)
-        text = f"rules:\n  - name: Wanted\n    conditions: {{plates: [A]}}\n    actions: {actions}"
-        (self.rule,) = parse(text, "rules.yaml").rules
-        statements.rule(self.rule, "test")
-        self.said: dict[str, float] = {}
-        begin(url, self.log)
-
-    def say(self, number):
-        now = time.time_ns() // 1000
-        event = alert(number, at=now, rule_version=self.rule.version)
-        key = event["alert_id"].encode()
-        value = self.codec.encode(ALERTS.name, "AlertEvent", event)
-        self.said[event["alert_id"]] = time.time()
-        self.log.append(ALERTS.name, partition_of(key, PARTITIONS), [Append(key, value)])
-
-    def attempts(self):
-        entries = [
-            e for p in range(PARTITIONS) for e in self.log.read(NOTIFICATIONS.name, p, 0, 1_000_000)
-        ]
-        return [self.codec.decode(entry.value)[1] for entry in entries]
+def said_on(log, folder, url, receiver):
+    codec = Codec(SqliteRegistry(folder / "home" / "log"))
+    codec.register()
+    return Said(log, codec, url, f"[{{type: webhook, url: '{receiver.url}'}}]")
 
 
 @pytest.fixture
@@ -161,20 +45,10 @@ def environ(tmp_path, postgres_url):
     }
 
 
-def within(seconds, what):
-    """Whether something becomes true in time."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if what():
-            return True
-        time.sleep(0.05)
-    return what()
-
-
-def test_every_alert_arrives_and_doubles_have_the_same_key(tmp_path, environ, postgres_url):
+def test_every_alert_arrives_and_doubles_have_the_same_key(tmp_path, log, environ, postgres_url):
     rng = random.Random(30)
     with receiving(30) as receiver:
-        said = Said(tmp_path, postgres_url, f"[{{type: webhook, url: '{receiver.url}'}}]")
+        said = said_on(log, tmp_path, postgres_url, receiver)
         processes = [Notify(tmp_path, environ, number) for number in range(2)]
         try:
             number, kills = 0, 0
@@ -204,16 +78,15 @@ def test_every_alert_arrives_and_doubles_have_the_same_key(tmp_path, environ, po
         assert {a["notification_id"] for a in attempts} == set(receiver.taken)
         doubles = sum(len(some) - 1 for some in receiver.taken.values())
         print(f"{number} alerts, {kills} kills, {len(attempts)} attempts, {doubles} doubles")
-        said.log.close()
 
 
 def _sent(said):
     return {a["alert_id"] for a in said.attempts() if a["outcome"] == "sent"}
 
 
-def test_an_alert_is_with_its_receiver_within_a_moment(tmp_path, environ, postgres_url):
+def test_an_alert_is_with_its_receiver_within_a_moment(tmp_path, log, environ, postgres_url):
     with receiving(1, failing=0.0) as receiver:
-        said = Said(tmp_path, postgres_url, f"[{{type: webhook, url: '{receiver.url}'}}]")
+        said = said_on(log, tmp_path, postgres_url, receiver)
         process = Notify(tmp_path, environ, 0)
         try:
             said.say(0)
@@ -231,14 +104,11 @@ def test_an_alert_is_with_its_receiver_within_a_moment(tmp_path, environ, postgr
         print(
             f"appended to received: median {took[20] * 1e3:.0f} ms, worst {took[-1] * 1e3:.0f} ms"
         )
-        said.log.close()
 
 
-def test_a_database_that_restarts_is_waited_for(tmp_path, environ, postgres_url):
-    import psycopg2
-
+def test_a_database_that_restarts_is_waited_for(tmp_path, log, environ, postgres_url):
     with receiving(2, failing=0.0) as receiver:
-        said = Said(tmp_path, postgres_url, f"[{{type: webhook, url: '{receiver.url}'}}]")
+        said = said_on(log, tmp_path, postgres_url, receiver)
         process = Notify(tmp_path, environ, 0)
         try:
             for number in range(5):
@@ -254,4 +124,3 @@ def test_a_database_that_restarts_is_waited_for(tmp_path, environ, postgres_url)
             assert process.kill(signal.SIGTERM, timeout=8.0) == 0
         finally:
             process.close()
-        said.log.close()
