@@ -15,6 +15,7 @@ from api.errors import BadInput, NotFound, wants_page
 from api.events import follow, known_parameters
 from api.live import LiveFeed, event
 from api.pages import Page, Pages, frame_of
+from api.shared import Shared
 from api.watching import Watching
 from images.store import ImageStore
 from projections.alert_queries import AlertSearch
@@ -27,6 +28,7 @@ from rules.alerts.words import words
 PER_PAGE = 40
 MAX_COMMENT = 2000
 _BODY = 16_384  # bytes
+_CHOICES = 200  # rules to choose from; where there are more, a name is typed
 _SIGHTINGS = 20  # of an alert, that its page shows
 _DEEDS = {"acknowledge": "acknowledged", "resolve": "resolved", "comment": "commented"}
 
@@ -48,6 +50,7 @@ def router(
     """Everything under ``/alerts``."""
     routes = APIRouter(tags=["alerts"])
     queries = watching.queries
+    counted = Shared(queries.counts)
 
     @routes.get(
         "/alerts", response_model=None, responses={200: {"model": watch_models.AlertsResponse}}
@@ -79,7 +82,7 @@ def router(
         given = {"severity": severity, "rule": rule, "plate": plate, "camera": camera}
         given = {name: parameters.text(name, value) for name, value in given.items()}
         if wants_page(request):
-            return _board(watching, pages, state or "open", given, page)
+            return _board(watching, counted, pages, state or "open", given, page)
         first, last = parameters.read_time("since", since), parameters.read_time("until", until)
         if first and last and first > last:
             raise BadInput(f"since={since!r} is after until={until!r}: exchange them")
@@ -214,14 +217,19 @@ def _do(watching: Watching, alert_id: str, kind: str, comment: str) -> Response:
     return Json({"alert_id": key, "state": state, "written": told})
 
 
-def _board(
-    watching: Watching, pages: Pages, state: str, given: dict[str, str | None], page: int
+def _board(  # noqa: PLR0917 (what is asked, of whom)
+    watching: Watching,
+    counted: Callable[[], Row],
+    pages: Pages,
+    state: str,
+    given: dict[str, str | None],
+    page: int,
 ) -> Response:
     queries = watching.queries
     # Before the rows: what changes in between is told again by the stream, not lost.
     cursor = queries.latest_change()
     rows = queries.alerts(_search(state, given), PER_PAGE + 1, (page - 1) * PER_PAGE)
-    counts = queries.counts()
+    counts = counted()
     rules = [rule["name"] for rule in queries.rules()]
     if given["rule"] and given["rule"] not in rules:
         rules.append(given["rule"])
@@ -240,7 +248,7 @@ def _board(
         told=f"Open: {', '.join(waiting)}" if waiting else "",
         given=given,
         filtered=any(given.values()),
-        rules=rules,
+        rules=rules if len(rules) <= _CHOICES else [],
         any_rules=bool(rules) or any(counts["states"].values()),
         alerts=[alert_view.alert(row) for row in rows[:PER_PAGE]],
         page=page,

@@ -18,6 +18,7 @@ from rules.alerts.duration import microseconds
 from rules.alerts.parse import to_yaml
 
 _FARTHEST_US = 366 * 86_400_000_000
+_SHOWN = 500  # rules; a page with thousands would be slow to edit
 _PERIODS = (("1d", "one day"), ("7d", "7 days"), ("30d", "30 days"), ("90d", "90 days"))
 
 
@@ -27,7 +28,7 @@ def router(watching: Watching, backtests: Backtests, pages: Pages) -> APIRouter:
 
     @routes.get("/rules/backtest", include_in_schema=False)
     def backtest_page(rule: str | None = None) -> Response:
-        chosen = [r for r in listed(watching) if rule is None or r["name"] == rule]
+        chosen = [r for r in listed(watching) if rule is None or r["name"] == rule][:_SHOWN]
         found = [made for row in chosen if (made := rule_view.rule(row))]
         return pages.page(
             "backtest.html", text=to_yaml(found) if found else "", periods=_PERIODS, rule=rule

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -15,7 +15,7 @@ from api import watch_models as shapes
 from api.alert_view import named, told
 from api.encode import Json
 from api.errors import BadInput, NotFound, wants_page
-from api.pages import Pages
+from api.pages import MAX_PAGE, Page, Pages
 from api.view import instant
 from api.watching import Watching
 from projections.queries import Row
@@ -26,12 +26,14 @@ from rules.alerts.trial import tried
 from rules.alerts.words import words
 from schemas.records import RuleVersion
 
+PER_PAGE = 100
 MAX_BODY = 4 << 20  # bytes: thousands of rules
 _WHERE = "the text"  # what a problem calls the file that it is in
 _RESERVED = frozenset({"new", "schema", "test", "backtest"})
 _DAY = timedelta(days=1)
 
 Name = Annotated[str, Path(max_length=200, examples=["stolen cars"])]
+Wanted = Annotated[str | None, Query(max_length=100, description="in name or description")]
 PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": models.Problem}}
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": models.Problem}}
 _TEXT = bodies.described_text("application/yaml", "application/json")
@@ -43,14 +45,27 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
     queries, voice = watching.queries, watching.voice
 
     @routes.get("/rules", response_model=None, responses={200: {"model": shapes.RulesResponse}})
-    def rules(request: Request) -> Response:
-        """The rules by name, each with its definition and its alerts of the last day."""
-        rows = listed(watching)
+    def rules(request: Request, q: Wanted = None, page: Page = 1) -> Response:
+        """The rules by name, each with its definition and its alerts of the last day.
+
+        `page` is of the browser's page alone.
+        """
+        sought = (q or "").strip().lower()
+        rows = [
+            row
+            for row in listed(watching)
+            if sought in row["name"].lower() or sought in row["description"].lower()
+        ]
         if wants_page(request):
+            more = len(rows) > page * PER_PAGE and page < MAX_PAGE
+            tries = watching.backtests is not None
             shown = [
-                {**r, "url": named("/rules", r["name"]), "at": told(r["appended_at"])} for r in rows
+                {**r, "url": named("/rules", r["name"]), "at": told(r["appended_at"])}
+                for r in rows[(page - 1) * PER_PAGE : page * PER_PAGE]
             ]
-            return pages.page("rules.html", rules=shown, tries=watching.backtests is not None)
+            return pages.page(
+                "rules.html", rules=shown, tries=tries, wanted=q, page=page, more=more
+            )
         return Json({"count": len(rows), "rules": rows})
 
     @routes.post(
