@@ -26,6 +26,8 @@ FIELDS = (
 )
 _SEVERITIES = ("critical", "warning", "info")
 _ATTEMPT = "notification_id, alert_id, channel, target, attempt, at, outcome, detail, duration_ms"
+# At once where it says so, whatever the server's clock shows.
+_IN_FORCE = "in_force_from <= greatest(now(), appended_at)"
 _ENTRY = (
     "watchlist, plate, kind, match, valid_from, valid_to, owner, reason, tags, effective_from, "
     "appended_at, actor"
@@ -171,7 +173,7 @@ class AlertQueries(Asking):
             "severity, enabled, effective_from, in_force_from, appended_at, actor, "
             "version IS NULL AS removed, "
             "(SELECT count(*) FROM rule_versions AS each WHERE each.name = one.name) AS versions "
-            "FROM rule_versions AS one WHERE in_force_from <= now() "
+            f"FROM rule_versions AS one WHERE {_IN_FORCE} "
             "ORDER BY name, in_force_from DESC, log_offset DESC) AS current "
             "WHERE %(removed)s OR NOT removed ORDER BY name",
             {"removed": removed},
@@ -188,7 +190,7 @@ class AlertQueries(Asking):
         rows = self._all(
             "SELECT name, version, definition, description, severity, enabled, effective_from, "
             "in_force_from, appended_at, actor, version IS NULL AS removed, "
-            "in_force_from <= now() AS reached FROM rule_versions WHERE name = %s "
+            f"{_IN_FORCE} AS reached FROM rule_versions WHERE name = %s "
             "ORDER BY in_force_from DESC, log_offset DESC",
             [name],
         )
