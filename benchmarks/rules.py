@@ -14,9 +14,9 @@ Figures are processor time, which other work on the machine spoils less.
 
 import argparse
 import random
-import resource
 import string
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median, quantiles
 from typing import Any, cast
@@ -333,12 +333,10 @@ def lists(watched: int, events: int) -> None:
     for name, matches in kinds.items():
         town, book = Town(), Rulebook()
         entries = list(town.entries(watched, matches))
-        before = resident()
         began = time.process_time()
         for entry in entries:
             book.watch.put(entry, NOON)
         loading = time.process_time() - began
-        memory = resident() - before
         sightings = town.events(events)
         looks = each(
             sightings,
@@ -360,15 +358,20 @@ def lists(watched: int, events: int) -> None:
             matches=name,
             **spread(looks),
             load_s=round(loading, 2),
-            resident_mb=round(memory / 1e6),
+            memory_mb=round(memory(entries) / 1e6),
             put_us=round(median(puts), 1),
         )
 
 
-def resident() -> int:
-    """Bytes of this process in memory."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+def memory(entries: Sequence[WatchlistEntry]) -> int:
+    """Bytes of watchlists with these entries, what they share with the records left out."""
+    tracemalloc.start()
+    book = Rulebook()
+    for entry in entries:
+        book.watch.put(entry, NOON)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return taken
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -31,6 +31,8 @@ class Likeness(Generic[T]):
     def __init__(self) -> None:
         self._folded: dict[str, _Group[T]] = {}
         self._shortened: dict[str, _Group[T] | tuple[_Group[T], ...]] = {}
+        self._heads: set[str] = set()
+        self._tails: set[str] = set()
         self._loose: dict[int, list[_One[T]]] = {}
         self._least = 1.0
         self._slack = 0.0
@@ -52,6 +54,8 @@ class Likeness(Generic[T]):
         group = self._folded.get(key)
         if group is None:
             group = self._folded[key] = []
+            self._heads.add(key[: length // 2])
+            self._tails.add(key[length // 2 :])
         group.append(one)
         # Again for a group that is known: the one before may ask for more likeness than a gap.
         if _budget(length, least) >= _GAP:
@@ -93,8 +97,12 @@ class Likeness(Generic[T]):
         if longer is not None:
             groups += [longer] if isinstance(longer, list) else longer
         if length * self._slack >= _GAP:
+            # What follows the gap, or what comes before it, is one half at least of the shorter.
+            half = (length - 1) // 2
+            start = 0 if key[half + 1 :] in self._tails else half
+            stop = length if key[:half] in self._heads else half
             before = ""
-            for place in range(length):
+            for place in range(start, stop):
                 shorter = key[:place] + key[place + 1 :]
                 # One of two equal neighbours left out is the other left out.
                 if shorter in folded and shorter != before:
