@@ -22,7 +22,7 @@ from eventlog.span import first_since, span
 from projections.rulebook import RulebookFollower
 from rules.alerts import rule as rules_
 from rules.alerts.matching import Matching
-from rules.alerts.parse import rule_of
+from rules.alerts.parse import RulesError, rule_of
 from rules.alerts.raising import Raising
 from rules.alerts.rule import Rule
 from rules.alerts.rulebook import Rulebook
@@ -192,7 +192,10 @@ def _reach(known: Told | None, tried: int | None) -> int | None:
     """
     if known is None or known.defined is None:
         return tried
-    own = horizon(rule_of(known.defined))
+    try:
+        own = horizon(rule_of(known.defined))
+    except RulesError:  # the engine passes over it as well
+        return tried
     return None if own is None or tried is None else max(own, tried)
 
 

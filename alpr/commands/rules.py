@@ -23,7 +23,7 @@ from eventlog.log import Log
 from projections.statements import Statements
 from rules.alerts.duration import written
 from rules.alerts.normal import defined, to_yaml
-from rules.alerts.parse import RuleFile, rule_of
+from rules.alerts.parse import RuleFile, RulesError, rule_of
 from rules.alerts.rule import Rule
 from rules.alerts.trial import tried
 from rules.alerts.words import words
@@ -115,8 +115,12 @@ def _list(log: Log, codec: Codec, as_json: bool) -> int:
     standing = [one for _, one in sorted(told(log, codec).items()) if one.last["definition"]]
     rows: list[tuple[str, ...]] = []
     for one in standing:
-        rule = _rule(one)
         since, who = shown(one.at), one.last["actor"]
+        try:
+            rule = _rule(one)
+        except RulesError as error:
+            print(printable(f"{one.last['name']}, by {who}, is no rule: {error}"), file=sys.stderr)
+            continue
         if as_json:
             facts = {"version": rule.version, "since": since, "actor": who, "words": words(rule)}
             print(json.dumps({**json.loads(rule.definition), **facts}, ensure_ascii=False))
@@ -216,11 +220,12 @@ def _problems_by_line(path: str) -> Iterator[None]:
 
 def _change(arguments: argparse.Namespace, log: Log, codec: Codec) -> int:
     one = _known(log, codec, arguments.name)
-    rule, statements = _rule(one), Statements(log, codec, _clock)
+    statements = Statements(log, codec, _clock)
     if arguments.what == "remove":
-        statements.remove_rule(rule.name, actor())
-        print(printable(f"{rule.name}: removed"))
+        statements.remove_rule(arguments.name, actor())
+        print(printable(f"{arguments.name}: removed"))
         return 0
+    rule = _rule(one)
     enabled = arguments.what == "enable"
     if rule.enabled == enabled:
         print(printable(f"{rule.name} is {arguments.what}d already"))

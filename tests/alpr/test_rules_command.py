@@ -12,6 +12,7 @@ from alpr.cli import main
 from alpr.rules_file import Applied, RulesFileError, apply, told
 from alpr.settings import load
 from alpr.wiring import open_codec, open_log
+from eventlog.log import Append
 from projections.statements import Statements
 from rules.alerts.parse import parse
 from schemas.topics import RULES
@@ -244,6 +245,24 @@ def test_a_rule_is_switched_off_and_on_and_removed(rules: Rules, capsys):
     assert rules.standing() == {}
     assert alpr("remove", "a") == 1
     assert "there is no rule 'a'; there are none; it was removed by cli:" in capsys.readouterr().err
+
+
+def test_what_another_program_wrote_is_told_and_can_be_removed(rules: Rules, capsys):
+    rules.apply(one("a"))
+    version = {"name": "b", "effective_from": 0, "definition": '{"x": 1}', "actor": "else"}
+    value = rules.codec.encode(RULES.name, "RuleVersion", version)
+    rules.log.append(RULES.name, 0, [Append(b"b", value)])
+    assert alpr("list") == 0
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 2
+    assert "b, by else, is no rule: " in told.err
+    assert alpr("remove", "b") == 0
+    assert alpr("backtest", "--in-force", "--since", "1d") == 0
+
+
+def test_the_sample_file_passes_its_own_test(rules: Rules):
+    sample = Path(__file__).parents[2] / "config" / "alert_rules.yaml"
+    assert alpr("test", str(sample)) == 0
 
 
 def test_the_schema_is_printed_for_editors(rules: Rules, capsys):
