@@ -196,11 +196,11 @@ class Up:
         if not path.exists():
             return
         done = rules_file.apply(log, codec, path, lambda: time.time_ns() // 1000)
-        for name, actor in done.left.items():
+        for name, why in done.left.items():
             self._say(
                 *(OWN_NAME, "INFO"),
-                f"rule {name!r} stays as {actor} left it; `alpr rules apply {path.name} --force` "
-                "takes the file's",
+                f"rule {name!r} stays as it is, {why} since; `alpr rules apply {path.name} --force`"
+                " takes the file's",
             )
 
     def _begin_deliveries(self, log: "Log", url: str) -> None:
