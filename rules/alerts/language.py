@@ -235,6 +235,8 @@ class Reader:
 
     def _plates(self, value: Sequence[str], path: Path) -> Condition:
         self._count += len(value)
+        if self._count > MAX_CONDITIONS:
+            return _NEVER  # refused as a whole
         return normal.any_of([self._exact(one, (*path, i)) for i, one in enumerate(value)])
 
     def _exact(self, text: str, path: Path) -> PlateIs:

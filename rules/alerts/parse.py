@@ -182,10 +182,24 @@ def _ref(validator: Any, ref: str, instance: Any, schema: Any) -> Iterator[Valid
     yield from validator.descend(instance, SCHEMA["$defs"][ref.rpartition("/")[2]])
 
 
+def _items(validator: Any, items: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    # Long lists are of plain texts: those that fit need no validator of their own.
+    if not isinstance(instance, list):
+        return
+    ref = items.get("$ref", "")
+    plain = SCHEMA["$defs"][ref.rpartition("/")[2]] if ref else items
+    sound = not plain.keys() - _PLAIN_TEXT and plain.get("type") == "string"
+    for index, one in enumerate(cast("list[Any]", instance)):
+        if sound and isinstance(one, str) and plain["minLength"] <= len(one) <= plain["maxLength"]:
+            continue
+        yield from validator.descend(one, items, path=index)
+
+
+_PLAIN_TEXT = {"description", "type", "minLength", "maxLength"}
 _JSONSCHEMA: Any = validators  # its types are incomplete
-_VALIDATOR: Any = _JSONSCHEMA.extend(Draft202012Validator, {"pattern": _pattern, "$ref": _ref})(
-    SCHEMA
-)
+_VALIDATOR: Any = _JSONSCHEMA.extend(
+    Draft202012Validator, {"pattern": _pattern, "$ref": _ref, "items": _items}
+)(SCHEMA)
 
 
 def _structure(value: Any) -> Iterator[tuple[Path, str]]:
