@@ -14,6 +14,7 @@ from rules.alerts.rule import Rule
 from rules.alerts.words import words
 
 _MOST_BARS = 400
+_DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 NEW = """\
@@ -73,9 +74,10 @@ def history(versions: Sequence[Row]) -> list[dict[str, Any]]:
 def result(found: Mapping[str, Any]) -> dict[str, Any]:
     """A backtest's result, its times for people and its charts with every hour or day."""
     since, until = _time(found["since"]), _time(found["until"])
-    step = timedelta(hours=1) if found["step"] == "hour" else timedelta(days=1)
+    step = timedelta(microseconds=found["step"])
     return {
         **found,
+        "step": "day" if step >= _DAY else "hour",
         "since": moment(since, ""),
         "until": moment(until, ""),
         "rules": [_rule(one, since, until, step) for one in found["rules"]],
@@ -96,10 +98,10 @@ def _rule(
 
 
 def _bars(
-    by_time: Sequence[Mapping[str, Any]], since: datetime, until: datetime, step: timedelta
+    by_time: Mapping[str, int], since: datetime, until: datetime, step: timedelta
 ) -> list[dict[str, Any]]:
     """The columns of a chart of 100 by 100, one an hour or day, those of none too."""
-    counts = {_place(_time(one["at"]), step): one["alerts"] for one in by_time}
+    counts = {_place(_time(at), step): count for at, count in by_time.items()}
     # What happened before may have been appended since, so the chart may begin before, too.
     first = min([_place(since, step), *counts])
     last = max([_place(until, step), *counts])
@@ -124,7 +126,7 @@ def _place(at: datetime, step: timedelta) -> int:
 
 def _label(place: int, step: timedelta) -> str:
     shown = moment(_EPOCH + place * step, "")
-    return shown.date if step >= timedelta(days=1) else shown.exact
+    return shown.date if step >= _DAY else shown.exact
 
 
 def _time(text: str) -> datetime:

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from alpr.backtest import BacktestResult
+from alpr.two_sides import Found, RuleResult
 from projections.access import AccessKeys, Role
 from projections.queries import SightingQueries
 from schemas.records import AlertEvent
@@ -19,9 +21,9 @@ from tests.api.test_pages import Tab
 from tests.api.watched import Watched, idle
 from tests.api.world import HTML, NO_PICTURES, SHOWN, World
 from tests.projections import alerts as made
-from tests.projections.sightings import event_id
+from tests.projections.sightings import NOON, event_id
 
-MINUTE = 60_000_000  # microseconds
+MINUTE, DAY_US = 60_000_000, 86_400_000_000
 EVIL, SILENT, GONE = 70, 71, 72
 RULE = "rules:\n  - name: made here\n    conditions:\n      watchlist: stolen\n"
 PAGES = ("/alerts", "/rules", "/rules/new", "/rules/backtest", "/watchlists", "/watchlists/stolen")
@@ -38,48 +40,47 @@ def BACKTEST(rules: Any, since: int, progress: Any) -> dict[str, Any]:
     for done in (1, 2, 3):
         progress(done / 4, f"{done} of 4 records")
         time.sleep(0.1)
-    found = {
-        "alert_id": made.alert_id(1),
-        "at": "2025-06-15 15:06:40.000Z",
-        "plate": HTML,
-        "subject": HTML,
-        "camera_id": HTML,
-        "message": HTML,
-        "near_change": True,
-    }
-    rule = {
-        "rule": HTML,
-        "enabled": True,
-        "raised": 5,
-        "withdrawn": 1,
-        "recorded": 4,
-        "same": 3,
-        "new": 1,
-        "gone": 0,
-        "same_marked": 0,
-        "new_marked": 1,
-        "gone_marked": 0,
-        "marked": 1,
-        "by_time": [{"at": "2025-06-15 00:00:00.000Z", "alerts": 5}],
-        "plates": [{"plate": HTML, "alerts": 5}],
-        "news": [found],
-        "lost": [],
-        "in_force_since": None,
-        "needs_s": None,
-    }
-    return {
-        "since": "2025-06-10 00:00:00.000Z",
-        "until": "2025-06-16 00:00:00.000Z",
-        "start": "2025-06-09 00:00:00.000Z",
-        "step": "day",
-        "records": 4,
-        "unreadable": 0,
-        "poison": 0,
-        "took_s": 0.3,
-        "in_force": rules is None,
-        "agrees": False,
-        "rules": [rule],
-    }
+    found = Found(
+        alert_id=made.alert_id(1),
+        at=NOON,
+        plate=HTML,
+        subject=HTML,
+        camera_id=HTML,
+        message=HTML,
+        near_change=True,
+    )
+    rule = RuleResult(
+        rule=HTML,
+        enabled=True,
+        raised=5,
+        withdrawn=1,
+        recorded=4,
+        same=3,
+        new=1,
+        gone=0,
+        same_marked=0,
+        new_marked=1,
+        gone_marked=0,
+        by_time=((NOON - NOON % DAY_US, 5),),
+        plates=((HTML, 5),),
+        news=(found,),
+        lost=(),
+        in_force_since=None,
+        needs=None,
+    )
+    result = BacktestResult(
+        since=NOON - 5 * DAY_US,
+        until=NOON + DAY_US,
+        start=NOON - 6 * DAY_US,
+        step=DAY_US,
+        records=4,
+        unreadable=0,
+        poison=0,
+        took_s=0.3,
+        in_force=rules is None,
+        rules=(rule,),
+    )
+    return result.plain()
 
 
 @pytest.fixture(scope="module", autouse=True)
