@@ -18,7 +18,6 @@ from tests.servers import Kafka, NotInstalled, OpenSearch, Registry
 SHORT: dict[str, list[str]] = {
     "avro": [],
     "dedup": ["--reads", "10000", "--rounds", "2", "--hours", "0.5"],
-    "rules": ["--counts", "10,100,1000,10000", "--events", "2000", "--looped", "50000"],
     "two_processes": ["--reads", "20000", "--rounds", "2"],
     "kafka": ["--reads", "10000", "--rounds", "1"],
     "eventlog": [],
@@ -26,7 +25,7 @@ SHORT: dict[str, list[str]] = {
     "search": ["--documents", "5000"],
     "api": ["--events", "5000", "--rounds", "3", "--seconds", "1"],
     "edge": ["--stride", "60"],
-    "rules": [],
+    "rules": ["--events", "2000", "--looped", "50000"],
     "alerts": ["--cars", "100"],
 }
 
