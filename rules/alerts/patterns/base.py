@@ -74,14 +74,28 @@ class Held:
     carry: Any = None
     """what is left of items that were dropped: immutable, plain"""
     wake: int = NEVER
+    touched: tuple[Any, ...] = ()
+    """the first place at which items changed since ``marks`` were made"""
+    marks: list[Any] = field(default_factory=list[Any])
+    """what a pattern noted on its way through the items, to begin there; no part of the state"""
+
+    def touch(self, captured_at: int, event_id: str) -> None:
+        """Note that something changed at a place."""
+        self.touched = min(self.touched or (NEVER,), (captured_at, event_id))
 
     def put(self, item: Item) -> None:
         """Take an item in, at its place."""
+        self.touch(*item[:2])
         self.items.insert(bisect_left(self.items, item[:2]), item)
 
     def drop(self, captured_at: int, event_id: str) -> None:
         """Take an item out that is there."""
+        self.touch(captured_at, event_id)
         del self.items[bisect_left(self.items, (captured_at, event_id))]
+
+    def replace(self, item: Item) -> None:
+        """Put an item in the place of what it was."""
+        self.items[bisect_left(self.items, item[:2])] = item
 
     def before(self, at: int) -> int:
         """How many items were captured before a time."""
@@ -103,6 +117,8 @@ class Kind(Protocol):
     """how much farther behind the watermark than GRACE a sighting may come"""
     most: int
     """items of one subject beyond which the older half is settled, at whatever time"""
+    asks_last_seen: bool
+    """whether it matters how long a sighting goes on"""
     history: History | None
     """what is left of plates whose sightings are held no more"""
 

@@ -1,5 +1,6 @@
 """Counts of one subject: in a window that slides, or on a day of the camera's time zone."""
 
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -25,6 +26,9 @@ DAY = 25 * HOUR
 CROWD = 4_096
 """Sightings of one subject that are held one by one: beyond, the older half is settled early."""
 
+MARKED = 64
+"""Sightings between two marks from which a count can go on."""
+
 
 class Sliding:
     """An alert stands for a run of sightings at each of which there were enough within the time
@@ -35,6 +39,7 @@ class Sliding:
 
     at_once = False
     welcome = 0
+    asks_last_seen = False
     history: History | None = None
 
     def __init__(self, rule: str, pattern: Count, within: int) -> None:
@@ -51,11 +56,20 @@ class Sliding:
         return value_of(item, self._by)
 
     def claims(self, subject: str, items: list[Item], held: Held, now: int) -> list[Claim]:
-        """One for each run."""
-        found: dict[str, Claim] = {}
-        for _, run in self._walk(subject, items, held):
+        """One for each run; it goes on from the last mark before what changed."""
+        if held.touched:
+            touched = held.touched
+            held.marks = [mark for mark in held.marks if mark[0] < touched]
+            held.touched = ()
+        key, run, said = held.marks[-1] if held.marks else ((), held.carry, ())
+        found = {claim.alert_id: claim for claim in said}
+        begin = bisect_right(items, key, key=_place) if key else 0
+        for number, (item, now_run) in enumerate(self._walk(subject, items, held, begin, run)):
+            run = now_run
             if run is not None:
                 found[run.alert_id] = run
+            if number % MARKED == MARKED - 1:
+                held.marks.append((item[:2], run, tuple(found.values())))
         return list(found.values())
 
     def due(self, held: Held, now: int) -> int:
@@ -72,7 +86,7 @@ class Sliding:
         """Drop what no window sees, and keep what run goes on."""
         carry: Claim | None = held.carry
         subject = self.subject(held.items[0]) if held.items else ""
-        for item, run in self._walk(subject, held.items, held):
+        for item, run in self._walk(subject, held.items, held, 0, carry):
             if item.captured_at >= floor:
                 break
             carry = run
@@ -83,20 +97,27 @@ class Sliding:
         del held.items[: max(seen, held.before(floor) - self._back)]
 
     def _walk(
-        self, subject: str, items: list[Item], held: Held
+        self, subject: str, items: list[Item], held: Held, begin: int, run: Claim | None
     ) -> Iterator[tuple[Item, Claim | None]]:
-        """Each sighting that is not settled, with the run that it belongs to so far."""
-        run: Claim | None = held.carry
+        """Each sighting from a place on that is not settled, with the run it belongs to so far."""
         window: deque[Item] = deque()
         plates: Counter[str] = Counter()
-        for item in items:
+        first = begin
+        if begin:
+            first = bisect_right(items, items[begin - 1].captured_at - self._within, key=_captured)
+        for place in range(first, len(items)):
+            item = items[place]
             window.append(item)
-            plates[item.evidence.plate] += 1
+            if self._distinct:
+                plates[item.evidence.plate] += 1
             while window[0].captured_at <= item.captured_at - self._within:
                 gone = window.popleft().evidence.plate
-                plates[gone] -= 1
-                if not plates[gone]:
-                    del plates[gone]
+                if self._distinct:
+                    plates[gone] -= 1
+                    if not plates[gone]:
+                        del plates[gone]
+            if place < begin:
+                continue
             if item.captured_at < held.settled:
                 continue
             there = len(plates) if self._distinct else len(window)
@@ -144,6 +165,7 @@ class Daily:
     at_once = False
     welcome = DAY
     most = CROWD
+    asks_last_seen = False
     history: History | None = None
 
     def __init__(self, rule: str, pattern: Count) -> None:
@@ -232,3 +254,11 @@ def value_of(item: Item, by: str) -> str:
             return evidence.site
         case _:
             return "all"
+
+
+def _captured(item: Item) -> int:
+    return item.captured_at
+
+
+def _place(item: Item) -> tuple[int, str]:
+    return item.captured_at, item.event_id

@@ -63,6 +63,13 @@ class Desk:
             return []
         touched: set[str] = set()
         family = self._families.get(event_id)
+        if known is not None and self._same(known, signal):
+            subject, item = known
+            item = item._replace(evidence=evidence)
+            self._subjects[subject].replace(item)
+            self._where[event_id] = subject, item
+            self._dirty.add(subject)
+            return []
         if known is not None:
             touched.add(self._remove(event_id))
         if signal.steps:
@@ -119,6 +126,21 @@ class Desk:
             "subjects": dict(self._kept),
             "history": None if history is None else history.state(),
         }
+
+    def _same(self, known: tuple[str, Item], signal: Sighted) -> bool:
+        """Whether a revision changes nothing that alerts follow from or name."""
+        subject, item = known
+        old, new = item.evidence, signal.evidence
+        said = self._subjects[subject].said.values()
+        return (
+            item.steps == signal.steps
+            and old.plate == new.plate
+            and old.watched == new.watched
+            and old[13:18] == new[13:18]
+            and (old.camera_id, old.gate) == (new.camera_id, new.gate)
+            and (old.last_seen == new.last_seen or not self._kind.asks_last_seen)
+            and all(claim.lead.event_id != item.event_id for claim in said)
+        )
 
     def _put(self, item: Item) -> str:
         subject = self._kind.subject(item)
@@ -191,6 +213,7 @@ class Desk:
     def _settle(self, subject: str, held: Held, now: int, floor: int) -> None:
         there = {item.event_id for item in held.items}
         self._kind.settle(held, floor)
+        held.marks = []
         for event_id in there.difference([item.event_id for item in held.items]):
             del self._where[event_id]
             self._families.pop(event_id, None)

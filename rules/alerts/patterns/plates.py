@@ -32,6 +32,7 @@ class OfPlate:
     at_once = False
     welcome = 0
     most = NEVER
+    asks_last_seen = False
     history: History | None = None
 
     def subject(self, item: Item) -> str:
@@ -119,6 +120,7 @@ class Returning(OfPlate):
     """
 
     welcome = NEVER
+    asks_last_seen = True
 
     def __init__(self, rule: str, longer: int | None, history: History) -> None:
         self._rule = rule
@@ -256,6 +258,8 @@ class Clone(OfPlate):
     Each sighting is held against the one before it that has coordinates. That is enough: if both
     legs of a way are driven slowly enough, so is the whole, as its straight line is no longer.
     """
+
+    asks_last_seen = True
 
     def __init__(self, rule: str, faster: float, farther: float) -> None:
         self._rule = rule

@@ -13,6 +13,7 @@ class Single:
     at_once = True
     welcome = NEVER
     most = NEVER
+    asks_last_seen = False
     history: History | None = None
 
     def __init__(self, rule: str, cooldown: int) -> None:
