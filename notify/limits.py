@@ -19,6 +19,8 @@ BREAKS_AFTER = 5
 TOLD_AFTER = 3
 """Failures in a row that are a trouble worth a line; each is on alpr.notifications anyway."""
 LEFT_ALONE = 30 * SECOND
+QUIET = 600 * SECOND
+"""How long losses to one target are only counted after a line told of one."""
 LONGEST_PAUSE = 3600 * SECOND
 """The most that a Retry-After holds up a target."""
 OWN_OPTIONS = ("rate", "group")
@@ -88,6 +90,7 @@ class Lanes:
         self._session = session
         self._clock = clock
         self._turn = threading.Lock()
+        self._lost: dict[str, tuple[int, int]] = {}
 
     def claim(self, lane: str, rate: Rate | None) -> bool:
         """Whether one may be sent now; where the target had failed, this is its probe."""
@@ -143,3 +146,14 @@ class Lanes:
             _log.warning("%s fails and is tried again: %s", lane, outcome.detail)
         elif not failed and before >= TOLD_AFTER:
             _log.warning("%s answers again after %d failures", lane, before)
+
+    def lost(self, lane: str, outcome: str, detail: str, count: int) -> None:
+        """So many alerts will not be delivered; one line now and then for each target."""
+        now = self._clock()
+        with self._turn:
+            told, untold = self._lost.get(lane, (now - QUIET, 0))
+            telling = now - told >= QUIET
+            self._lost[lane] = (now, 0) if telling else (told, untold + count)
+        if telling:
+            text = "%s: %s, %d kept in alpr.dlq: %s"
+            _log.error(text, lane, outcome, untold + count, detail)

@@ -96,7 +96,7 @@ class Service:
         lanes = Lanes(self._session(), parts.clock)
         ledger = Ledger(parts.log, parts.codec, parts.dead, parts.clock)
         self._start("reader", lambda: self._read(ledger))
-        self._start("upkeep", lambda: self._keep(ledger))
+        self._start("upkeep", lambda: self._keep(lanes, ledger))
         for number in range(parts.workers):
             self._start(f"worker {number}", lambda: self._work(lanes, ledger))
         self._stop.wait()
@@ -141,12 +141,12 @@ class Service:
             pause = self._patience.until(consumer.step)
         consumer.close()
 
-    def _keep(self, ledger: Ledger) -> None:
+    def _keep(self, lanes: Lanes, ledger: Ledger) -> None:
         upkeep = Upkeep(self._session(), self._parts.clock)
 
         def look() -> None:
             upkeep.gather()
-            upkeep.expired(lambda rows: ledger.write(gave_up(ledger, rows)))
+            upkeep.expired(lambda rows: ledger.write(gave_up(ledger, lanes, rows)))
             if upkeep.ready():
                 self._bell.ring()
 

@@ -47,7 +47,8 @@ class Session:
                 # A row in work is free again when its worker's machine has gone, or hangs.
                 cursor.execute(
                     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; "
-                    "SET tcp_keepalives_count = 3; SET idle_in_transaction_session_timeout = '10min'"
+                    "SET tcp_keepalives_count = 3; "
+                    "SET idle_in_transaction_session_timeout = '10min'"
                 )
         assert self._connection is not None
         return self._connection

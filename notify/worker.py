@@ -1,6 +1,7 @@
 """Sends what is due, one at a time, and says what became of it."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import cast
@@ -71,7 +72,7 @@ class Worker:
         self._patience.until(lambda: self._deliveries.settle(taken, end, due))
         self._patience.until(lambda: self._lanes.told(row.lane, outcome))
         if end in ("given up", "refused"):
-            _log.error("%s: %s: %s, kept in alpr.dlq", row.lane, end, outcome.detail)
+            self._lanes.lost(row.lane, end, outcome.detail, len(taken.rows))
         return True
 
     def close(self) -> None:
@@ -154,7 +155,7 @@ def backoff(failures: int, chance: Random) -> float:
     return chance.uniform(1.0, min(LONGEST_S, 2.0 ** min(failures, 16)))
 
 
-def gave_up(ledger: Ledger, rows: Sequence[Row]) -> Told:
+def gave_up(ledger: Ledger, lanes: Lanes, rows: Sequence[Row]) -> Told:
     """What is to be written of deliveries whose time is over."""
     detail = "its target was not to be reached in time"
     told = Told()
@@ -165,5 +166,6 @@ def gave_up(ledger: Ledger, rows: Sequence[Row]) -> Told:
         )
         told.attempts.append(attempt)
         told.letters.append(ledger.letter(row.entry, "given up", detail))
-        _log.error("%s: given up, kept in alpr.dlq: %s", row.lane, detail)
+    for lane, count in Counter(row.lane for row in rows).items():
+        lanes.lost(lane, "given up", detail, count)
     return told

@@ -230,6 +230,18 @@ def test_one_line_tells_when_a_trouble_begins_and_one_when_it_ends(world, caplog
     ]
 
 
+def test_losses_to_one_target_are_one_line_now_and_then_with_their_number(world, caplog):
+    world.put(rule(webhook()))
+    world.channel.always[HOOK] = Outcome("refused", "401 Unauthorized")
+    world.tell(*[alert(n) for n in range(5)])
+    world.wait(600)
+    world.tell(alert(6, at=world.now))
+    assert [r.getMessage() for r in caplog.records if r.name == "notify.limits"] == [
+        f"webhook to {HOOK}: refused, 1 kept in alpr.dlq: 401 Unauthorized",
+        f"webhook to {HOOK}: refused, 5 kept in alpr.dlq: 401 Unauthorized",
+    ]
+
+
 # So many a minute.
 
 
