@@ -222,8 +222,8 @@ class _Regexes(Generic[T]):
         return items
 
     def _take(self) -> None:
-        """Make sets of what is new; those that are full stay."""
-        while self._sets and len(self._sets[-1][1]) < SET_SIZE:
+        """Make sets of what is new and of the last one, if that is not full; the others stay."""
+        if self._sets and len(self._sets[-1][1]) < SET_SIZE:
             self._taken -= len(self._sets.pop()[1])
         for start in count(self._taken, SET_SIZE):
             part = self._patterns[start : start + SET_SIZE]

@@ -194,6 +194,13 @@ class TestPatterns:
         assert names(book.match(sighting(text="X"), 3)) == [("one", 0), ("three", 0)]
         assert book.changes() == [0, 2]
 
+    def test_regexes_that_come_one_by_one_all_match(self, monkeypatch):
+        monkeypatch.setattr("rules.alerts.plates.SET_SIZE", 5)
+        book = Patterns()
+        for number in range(60):
+            book.add(PlateIs(f"[{'ABC'[number % 3]}][{'AB'[number % 2]}]", "regex"), number)
+            assert sorted(book.follow("CA")) == list(range(2, number + 1, 6))
+
     def test_regexes_that_need_more_memory_than_a_set_has_all_match(self):
         book = Patterns()
         # Each some 100 kB as a program, and found in each text of two letters.
