@@ -182,6 +182,17 @@ TOPICS = {
 }
 
 
+def test_what_a_later_event_of_the_batch_would_hide_is_refused_all_the_same(
+    alerts: AlertView, asked: AlertQueries
+):
+    hidden = alert(1, revision=5, message="a\0b")
+    refused = write(alerts, ALERTS.name, alert(1), hidden, alert(1, "updated", count=2))
+    assert [one.index for one in refused] == [1]
+    assert [len(row["history"]) for row in [asked.alert(alert_id(1)) or {}]] == [2]
+    literal = alert(2, message="a text that holds \\u0000 in letters")
+    assert write(alerts, ALERTS.name, literal, start=3) == []
+
+
 def contents(url: str) -> dict[str, list[Any]]:
     """All that the view shows, but for the numbers of changes."""
     with closing(psycopg2.connect(url, options="-c search_path=alpr_alerts")) as connection:
