@@ -181,7 +181,7 @@ class Daily:
 
     def claims(self, subject: str, items: list[Item], held: Held, now: int) -> list[Claim]:
         """The day's, if there are enough."""
-        total = self._total(items, held.carry)
+        total = self._of_plates(items, held) if self._distinct else self._total(items, held.carry)
         if total.lead is None:
             return []
         day, value = subject.split("\x1f", 1)
@@ -221,6 +221,23 @@ class Daily:
             held.carry = self._total(over, held.carry)
             gone = {item.event_id for item in over}
             held.items = [item for item in held.items if item.event_id not in gone]
+
+    def _of_plates(self, items: list[Item], held: Held) -> _Day:
+        """The same as ``_total``, going on with the plates of last time if only more came."""
+        touched, held.touched = held.touched, ()
+        if held.marks and touched and touched <= held.marks[0]:
+            held.marks = []
+        carry: _Day = held.carry or _Day(0, frozenset(), NEVER, None)
+        last, plates, lead = held.marks or ((), set(carry.plates), carry.lead)
+        begin = bisect_right(items, last, key=_place) if last else 0
+        for item in items[begin:]:
+            plates.add(item.evidence.plate)
+            if lead is None and len(plates) >= self._least:
+                lead = item
+        if items:
+            held.marks = [items[-1][:2], plates, lead]
+        first_at = min(carry.first_at, items[0].captured_at) if items else carry.first_at
+        return _Day(len(plates), frozenset(), first_at, lead)
 
     def _total(self, items: list[Item], carry: _Day | None) -> _Day:
         if carry is None:

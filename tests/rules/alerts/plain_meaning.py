@@ -85,7 +85,7 @@ def _sliding(rule, pattern, subject, row) -> Alerts:
     found: Alerts = {}
     plate = subject if pattern.by == "plate" else None
     run: list[Seen] = []
-    name, most, lead = "", 0, None
+    name, most, lead = "", 0, row[0]
     for one in row:
         window = [o for o in row[: row.index(one) + 1] if one.at - pattern.within < o.at]
         there = len({o.plate for o in window}) if pattern.distinct else len(window)

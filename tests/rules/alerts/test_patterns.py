@@ -1,5 +1,7 @@
 """What sightings must be to one another, pattern by pattern."""
 
+import pickle
+
 import pytest
 
 from rules.alerts.rule import (
@@ -268,3 +270,36 @@ def test_a_plate_that_is_revised_leaves_the_count():
     assert [(e["count"]) for e in made.standing.values()] == [3]
     made.see(sighting("x", 8, "A2", revision=2, status="revised"))
     assert [(e["count"]) for e in made.standing.values()] == [2]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        None,
+        Count(3, within=10 * MINUTE),
+        Count(20, by="zone", within=10 * MINUTE, distinct=True),
+        Count(3),
+        DWELL,
+        Unseen(longer=2 * HOUR),
+        Sequence(gates("in", "out"), 10 * MINUTE),
+        Travel(faster=100),
+        Convoy(plates=2, cameras=2, apart=20 * SECOND, within=10 * MINUTE),
+    ],
+    ids=str,
+)
+def test_what_is_held_does_not_grow_with_time_and_alerts_are_raised_once(pattern):
+    made = engine(pattern, cooldown=5 * MINUTE)
+    sizes = []
+    for n in range(3_000):
+        plate, camera = f"P{n * n % 97}", ("in", "out", "x")[n % 3]
+        seen = sighting(f"e{n}", n * 120, plate, camera_id=camera, zone="z", **ISTANBUL)
+        made.see(seen | {"status": "ended"})
+        made.see(progress(n * 120 - 5))
+        if n % 100 == 0:
+            sizes.append(sum(len(pickle.dumps(one.snapshot())) for one in made.raising))
+        if n % 700 == 0:
+            made.restart()
+    assert max(sizes[15:]) < 1.5 * max(sizes[:15])
+    raised = [e["alert_id"] for e in made.said if e["kind"] == "raised"]
+    assert len(raised) == len(set(raised))
+    assert not [e for e in made.said if e["kind"] == "withdrawn"]
