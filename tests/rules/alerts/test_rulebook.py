@@ -109,6 +109,17 @@ class TestAnEvent:
             expected = {n for n, one in zip(numbers, some, strict=True) if holds(one, event, [])}
             assert masks.match(event, [], among, numbers) == expected
 
+    def test_is_told_apart_at_each_side_of_a_threshold_and_on_it(self):
+        masks, some = Masks(), [Among("reads", (3,)), Compare("reads", "<=", 5)]
+        some += [Compare("reads", operator, 3) for operator in (">", ">=", "<", "<=")]
+        some += [All((Compare("reads", ">=", 3), Not(Compare("reads", ">=", 5))))]
+        numbers = [masks.add(one) for one in some]
+        among = sum(masks.bits(number) for number in numbers)
+        for reads in (2, 3, 2.5, 4, 5, 6, 3, 5, 2, 3.0):
+            event = sighting(reads=reads)
+            expected = {n for n, one in zip(numbers, some, strict=True) if holds(one, event, [])}
+            assert masks.match(event, [], among, numbers) == expected
+
     def test_matches_one_of_a_thousand_plates_and_of_alternatives_that_are_too_many(self):
         book = Rulebook()
         book.put("plates", rule(AnyOf(tuple(PlateIs(f"A{n}", "exact") for n in range(1000)))), 0)
