@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _EVERYWHERE = ("0.0.0.0", "::")  # where to listen, and nowhere to go
 # On ALPR_METRICS_PORT and those after it, dedups beyond the first on those after these.
-_SERVING = ("project", "alerts", "index", "dedup", "metrics")
+_SERVING = ("project", "alerts", "notify", "index", "dedup", "metrics")
 DATABASE_LOOK_S = 1.0  # how often the embedded database is looked at
 
 
@@ -260,7 +260,8 @@ class Up:
         if 0 in self._settings.own_partitions:  # one machine of several
             store = ("-r", str(alerts), "-s", str(alerts_store.SNAPSHOT_S), "-b", "0")
             programs.append(flow("alerts", *store))
-            programs.append(Program("notify", (python, "-m", "alpr", "notify"), environ))
+            own = environ | port(_SERVING.index("notify"))
+            programs.append(Program("notify", (python, "-m", "alpr", "notify"), own))
         if self._edge is not None and self._settings.on_kafka:
             forward = (python, "-m", "alpr", "log", "copy", "--follow")
             programs.append(Program("forward", forward, environ))

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
-from rules.alerts.raising import Raising
 
 from dataflows.dead_letters import dead_letter
 from dataflows.log_io import Batch, LogSink, LogSource, part_name
@@ -25,9 +24,11 @@ from dataflows.patience import Patience
 from eventlog.log import Append, Entry, Log, LogUnavailable
 from projections.rulebook import RulebookFollower
 from rules.alerts.matching import Matching
+from rules.alerts.raising import Raising, UnknownRule
 from rules.alerts.rulebook import Rulebook
 from rules.alerts.signals import BUCKETS, Signal, buckets
 from schemas.codec import Codec, DecodeError, RegistryUnavailable
+from schemas.records import AlertEvent
 from schemas.topics import ALERTS, DETECTED, DLQ, partition_of
 
 _log = logging.getLogger(__name__)
@@ -70,9 +71,9 @@ class Following:
         """The rulebook as it was last looked at."""
         return self._follower.book
 
-    def look(self) -> None:
-        """Take in what people have changed, if it is time."""
-        if self._clock() < self._next:
+    def look(self, *, now: bool = False) -> None:
+        """Take in what people have changed, if it is time or at once."""
+        if not now and self._clock() < self._next:
             return
         with self._lock:
             self._patience.until(self._follower.complete)
@@ -168,7 +169,7 @@ class _RaiseLogic(
         records: dict[int, list[Append]] = defaultdict(list)
         for signals in values:
             for signal in signals:
-                for event in self._raising.fold(signal):
+                for event in self._raised(signal):
                     if event["kind"] == "raised":
                         alerts_triggered().labels(event["rule"]).inc()
                     key = event["alert_id"].encode()
@@ -180,6 +181,13 @@ class _RaiseLogic(
 
     def snapshot(self) -> dict[str, Any]:
         return self._raising.snapshot()
+
+    def _raised(self, signal: Signal) -> list[AlertEvent]:
+        try:
+            return self._raising.fold(signal)
+        except UnknownRule:  # of a process that has looked at the rules since this one has
+            self._following.look(now=True)
+            return self._raising.fold(signal)
 
 
 def alerts_flow(

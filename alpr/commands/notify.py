@@ -9,7 +9,7 @@ from random import Random
 
 from alpr.logs import configure as configure_logs
 from alpr.settings import Settings
-from alpr.wiring import open_codec, open_database, open_deliveries, open_log
+from alpr.wiring import open_codec, open_database, open_deliveries, open_log, serve_counts
 
 _log = logging.getLogger(__name__)
 _AT_MOST_S = 8.0  # docker gives 10 s before it kills
@@ -27,6 +27,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from notify.service import Service
 
     configure_logs(arguments.debug)
+    if settings.metrics_port:
+        serve_counts(settings.metrics_port)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -110,12 +110,12 @@ def test_a_port_in_use_is_one_line_with_the_cure(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("port", "ports"), [("0", (0,) * 5), ("8002", (8002, 8003, 8004, 8005, 8006))]
+    ("port", "ports"), [("0", (0,) * 7), ("8002", tuple(range(8002, 8009)))]
 )
 def test_under_one_supervisor_each_flow_has_a_port_of_its_own(port: str, ports: tuple[int, ...]):
     settings = load({"ALPR_METRICS_PORT": port, "ALPR_SEARCH_URL": "http://localhost:9200"}, None)
     dedups = {"dedup": Store(Path("a"), (0, 1)), "dedup-2-3": Store(Path("b"), (2, 3))}
-    programs = Up(settings, lambda *_: None)._programs(dedups)
+    programs = Up(settings, lambda *_: None)._programs(dedups, Path("alerts"))
     own = {p.name: int(p.environ["ALPR_METRICS_PORT"]) for p in programs}
-    names = ("project", "index", "dedup", "metrics", "dedup-2-3")
+    names = ("project", "alerts", "notify", "index", "dedup", "metrics", "dedup-2-3")
     assert tuple(own[name] for name in names) == ports
