@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, assert_never
 
-import re2
+import re2  # pyright: ignore[reportMissingTypeStubs]
 
 from rules.alerts.calendar import within
 from rules.alerts.fields import getter

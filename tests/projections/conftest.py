@@ -12,7 +12,6 @@ from projections.queries import SightingQueries
 from projections.view import SightingsView
 from tests.projections.sightings import LOG
 
-
 ALERTS = ("alpr_alerts", "alpr_alerts_next", "alpr_alerts_old")
 
 
