@@ -8,7 +8,7 @@ from typing import IO
 from alpr.errors import AlprError, Busy
 from alpr.settings import Settings
 
-SNAPSHOT_S = 5
+SNAPSHOT_S = 2
 """How far the flow goes back after a restart. What it says again has the same ids."""
 
 

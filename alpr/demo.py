@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         api_port=_free_port(settings.api_host, settings.api_port),
     )
     say = _Quiet(home / "demo.log")
-    console.print(f"Starting: edge, dedup, project, ticker, api (their log: {say.path})")
+    if truth is not None:
+        wanted = truth.plates[len(truth.plates) // 2].plate
+        _watch(own, wanted)
+        console.print(f"{wanted} is on a list of plates to look for.")
+    console.print(
+        f"Starting: edge, dedup, project, alerts, notify, ticker, api (their log: {say.path})"
+    )
     # Signals are taken note of, not raised: a second one (a terminal and uv may both send it)
     # must not cut short the way down.
     with Signals() as signals, Up(own, say) as up:
@@ -70,6 +76,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             console.print(f"{len(shown)} sightings in {video.name}.")
         if up.failed:
             raise AlprError(up.failed[0])
+        _tell_alerts(up, console)
         if arguments.once:
             return int(verdict is not None and not verdict.met)
         console.print(f"\nThe page stays at [bold]{up.address}[/bold] until Ctrl-C.")
@@ -180,6 +187,29 @@ def _cameras(path: Path, video: Path) -> Path:
     }
     path.write_text(yaml.safe_dump({"cameras": [camera]}), encoding="utf-8")
     return path
+
+
+def _watch(settings: Settings, plate: str) -> None:
+    """Put a plate on a list of the kind deny, for which the sample file of rules has a rule."""
+    from alpr.wiring import open_codec, open_log
+    from projections.statements import Statements
+    from rules.alerts.watch_entry import entry
+
+    with closing(open_log(settings)) as log:
+        now = time.time_ns() // 1000
+        wanted = entry("demo", plate, kind="deny", reason="to show an alert", actor="demo", at=now)
+        Statements(log, open_codec(settings), lambda: now).watch([wanted])
+
+
+def _tell_alerts(up: "Up", console: "Console") -> None:
+    queries = up.alert_queries()
+    try:
+        for row in queries.alerts(limit=20):
+            console.print(
+                f"[red]![/red] Alert: {row['message']} ({row['rule']}, {row['severity']})"
+            )
+    finally:
+        queries.close()
 
 
 def _free_port(host: str, first: int) -> int:

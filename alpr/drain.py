@@ -8,9 +8,11 @@ from typing import Any
 from eventlog.log import Log
 from eventlog.span import stretch
 from schemas.codec import Codec, DecodeError
-from schemas.topics import DETECTED, RAW
+from schemas.topics import ALERTS, DETECTED, RAW
 
 BATCH = 1000
+ALERTS_GROUP = "alpr-alert-engine"
+"""By which ``dataflows.alerts`` tells how far it is."""
 QUIET_S = 3.0  # see alpr.up.Up.drained
 FAILED = "failed: "  # how the edge begins the reason of a SourceEnded that is no end
 
@@ -27,6 +29,7 @@ class Drain:
         self._caused: dict[int, int] = {}
         self.failed: list[str] = []
         self._changed = time.monotonic()
+        self._through: dict[int, int] = {}
 
     @property
     def log_uuid(self) -> str:
@@ -48,9 +51,11 @@ class Drain:
                     self._caused[partition] = max(
                         record["revision"], self._caused.get(partition, -1)
                     )
-        if all(self._caused.get(p, -1) >= end for p, end in self._ends.items()):
+        done = all(self._caused.get(p, -1) >= end for p, end in self._ends.items())
+        if done or (quiet and time.monotonic() - self._changed > QUIET_S):
+            self._through = self._through or dict(self._said)
             return True
-        return quiet and time.monotonic() - self._changed > QUIET_S
+        return False
 
     def shown(self, url: str, search_url: str) -> bool:
         """Whether the view, and that in OpenSearch if there is one, has read all of dedup's."""
@@ -72,6 +77,33 @@ class Drain:
             queries.close()
         ends = {p: self._log.end(DETECTED.name, p) for p in self._said}
         return all(min(at.get(p, 0), indexed.get(p, 0)) >= end for p, end in ends.items())
+
+    def alerted(self, url: str) -> bool:
+        """Whether what dedup said when it was through has met the rules, and each alert is in the
+        view and was told, or tried to be.
+
+        Rules over several sightings wait for time to pass; they are not waited for.
+        """
+        from notify.store import told
+        from projections.alert_queries import AlertQueries
+        from projections.errors import ViewUnavailable
+
+        met = self._log.marks(ALERTS_GROUP, DETECTED.name)
+        if any(met.get(p, 0) < end for p, end in self._through.items()):
+            return False
+        ends = {p: self._log.end(ALERTS.name, p) for p in range(self._log.partitions(ALERTS.name))}
+        queries = AlertQueries(url, connections=1)
+        try:
+            at = {
+                row["partition"]: row["next_offset"]
+                for row in queries.positions()
+                if row["topic"] == ALERTS.name
+            }
+            return all(at.get(p, 0) >= end for p, end in ends.items()) and told(url, ends)
+        except ViewUnavailable:
+            return False
+        finally:
+            queries.close()
 
     def close(self) -> None:
         """Release the log."""

@@ -25,6 +25,7 @@ from alpr.settings import EMBEDDED, Settings
 from alpr.supervise import OWN_NAME, Patience, Program, Supervisor
 from alpr.wiring import (
     Database,
+    open_alert_queries,
     open_codec,
     open_database,
     open_edge_log,
@@ -35,6 +36,7 @@ from eventlog.log import LogUnavailable
 
 if TYPE_CHECKING:
     from eventlog.log import Log
+    from projections.alert_queries import AlertQueries
     from projections.queries import SightingQueries
     from schemas.codec import Codec
 
@@ -124,13 +126,19 @@ class Up:
         assert self._database is not None
         return open_queries(self._database)
 
+    def alert_queries(self) -> "AlertQueries":
+        """What the alerts' view can be asked; the caller closes it."""
+        assert self._database is not None
+        return open_alert_queries(self._database)
+
     @property
     def failed(self) -> list[str]:
         """Of each source that could not be read to its end, what, why and the cure."""
         return [] if self._drain is None else list(self._drain.failed)
 
     def drained(self) -> bool:
-        """Whether every source has ended and the views hold all that came of it; no waiting.
+        """Whether every source has ended, the views hold all that came of it, and its alerts were
+        told; no waiting.
 
         That dedup is through is known where something it said was caused by the last source's
         end; where it had nothing more to say, by 3 s of silence while it runs.
@@ -152,7 +160,10 @@ class Up:
         if not self._drain.through(quiet=min(age for _, age in states) > 2 * QUIET_S):
             return False
         assert self._database is not None
-        return self._drain.shown(self._database.url, self._settings.search_url)
+        url = self._database.url
+        if not self._drain.shown(url, self._settings.search_url):
+            return False
+        return 0 not in self._settings.own_partitions or self._drain.alerted(url)
 
     def wait_drained(self, timeout: float | None = None) -> bool:
         """Wait for ``drained``; False after ``timeout`` s. AlprError if a process gives up."""

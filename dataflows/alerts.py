@@ -1,6 +1,6 @@
 """Sightings become alerts: alpr.plates.detected → alpr.alerts, by the rules and lists of the log.
 
-``python -m bytewax.run dataflows.alerts -r FOLDER -s 5 -b 0`` runs it on the settings' log. What
+``python -m bytewax.run dataflows.alerts -r FOLDER -s 2 -b 0`` runs it on the settings' log. What
 matches, ``rules.alerts.matching`` decides, by partition; what is raised, ``rules.alerts.raising``,
 by rule: between the two the records change their key, so a cluster of Bytewax's may share them.
 """
@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 GROUP = "alpr-alert-engine"
 LOOK_S = 0.05
 """How often rules and lists are looked at while sightings come."""
+MARK_S = 1.0
+"""How often the log is told how far the flow is: `alpr up --once` waits for it."""
 FRESH_US = 600_000_000
 """Without a store the flow begins with what was appended this long ago: older is history, which
 `alpr rules backtest` tells, and nobody is told of an alert as old as that."""
@@ -211,7 +213,7 @@ def alerts_flow(
         yield from keyed[1].signals
 
     flow = Dataflow("alerts")
-    source = LogSource(log, DETECTED.name, partitions, starts, group=GROUP)
+    source = LogSource(log, DETECTED.name, partitions, starts, GROUP, mark_s=MARK_S)
     matched = op.stateful_batch("match", op.input("detected", flow, source), match)
     dead = op.map_value("dead", matched, lambda batch: batch.dead)
     op.output("to_dlq", dead, LogSink(log, DLQ.name, partitions))

@@ -58,7 +58,14 @@ class _Marks:
     """Tells the log now and then how far a group of readers is. Nobody resumes from it."""
 
     def __init__(
-        self, log: Log, topic: str, group: str, readers: int, clock: Callable[[], float]
+        self,
+        log: Log,
+        topic: str,
+        group: str,
+        readers: int,
+        *,
+        pause_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
         self._topic = topic
@@ -68,10 +75,11 @@ class _Marks:
         self._clock = clock
         self._news: dict[int, int] = {}
         self._told: dict[int, int] = {}
-        self._next = clock() + MARK_S
+        self._pause_s = pause_s
+        self._next = clock() + pause_s
 
     def note(self, partition: int, offset: int) -> None:
-        """Note a position; tell all that are new every ``MARK_S``."""
+        """Note a position; tell all that are new every ``pause_s``."""
         if self._told.get(partition) != offset:
             self._news[partition] = offset
         self._noted.add(partition)
@@ -81,7 +89,7 @@ class _Marks:
         now = self._clock()
         if now < self._next or not self._news:
             return
-        self._next = now + MARK_S
+        self._next = now + self._pause_s
         try:
             self._log.mark(self._group, self._topic, self._news)
         except LogError as error:
@@ -168,13 +176,14 @@ class LogSource(FixedPartitionedSource["tuple[str, Batch]", "tuple[str, int]"]):
         group: str | None = None,
         *,
         idle: Idle = IDLE,
+        mark_s: float = MARK_S,
     ) -> None:
         self._log = log
         self._topic = topic
         self._partitions = {part_name(partition): partition for partition in partitions}
         self._starts = starts or {}
         self._marks = (
-            _Marks(log, topic, group, len(self._partitions), time.monotonic) if group else None
+            _Marks(log, topic, group, len(self._partitions), pause_s=mark_s) if group else None
         )
         self._idle = idle
 

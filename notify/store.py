@@ -1,7 +1,7 @@
 """The queue's schema in PostgreSQL, connections to it, and where reading the alerts begins."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
 from importlib.resources import files
@@ -122,3 +122,15 @@ def begin(url: str, log: Log, schema: str = SCHEMA) -> dict[int, int]:
                     "CASCADE`; a new one begins at the end of this log"
                 )
         return {partition: offset for partition, offset, _ in rows}
+
+
+def told(url: str, ends: Mapping[int, int], schema: str = SCHEMA) -> bool:
+    """Whether alpr.alerts was read up to ``ends`` and all that was due of it has been tried."""
+    with closing(Session(url, schema)) as session, session.transaction() as cursor:
+        cursor.execute("SELECT partition, next_offset FROM positions")
+        at = dict(cursor.fetchall())
+        cursor.execute(
+            "SELECT 1 FROM deliveries WHERE state = 'waiting' AND attempts = 0 AND due <= "
+            "extract(epoch FROM clock_timestamp()) * 1000000 LIMIT 1"
+        )
+        return cursor.fetchone() is None and all(at.get(p, 0) >= end for p, end in ends.items())

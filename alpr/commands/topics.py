@@ -19,6 +19,7 @@ GROUPS = {
     "alpr-dedup": (RAW.name,),
     "alpr-storage-consumer": (DETECTED.name,),
     "alpr-elasticsearch-consumer": (DETECTED.name,),
+    "alpr-alert-engine": (DETECTED.name,),
     "alpr-notify": (ALERTS.name,),
     "alpr-metrics": (RAW.name, REJECTED.name, DETECTED.name, DLQ.name),
 }
