@@ -22,6 +22,7 @@ from projections.schema import other_log
 from projections.view import Refused
 from rules.alerts.life import Alert, fold
 from rules.alerts.parse import rule_of
+from rules.alerts.watch_entry import check_stated
 from schemas.codec import Codec, DecodeError
 from schemas.topics import ALERTS, NOTIFICATIONS, RULES, TOPICS, WATCHLIST
 
@@ -311,6 +312,8 @@ def _rules(cursor: Cursor, changes: Sequence[Change]) -> bool:
 
 
 def _watchlist(cursor: Cursor, changes: Sequence[Change]) -> bool:
+    for change in changes:
+        check_stated(change.record)
     latest = {(c.record["watchlist"], c.record["plate"]): c for c in changes}
     removed = [key for key, change in latest.items() if change.record["removed"]]
     if removed:

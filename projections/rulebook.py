@@ -2,10 +2,11 @@
 
 import logging
 
-from eventlog.log import Entry, Log, OffsetGone
-from rules.alerts.parse import RulesError, rule_of
+from eventlog.log import Entry, Log, LogUnavailable, OffsetGone
+from rules.alerts.parse import rule_of
 from rules.alerts.rulebook import Rulebook
-from schemas.codec import Codec, DecodeError
+from rules.alerts.watch_entry import check_stated
+from schemas.codec import Codec, DecodeError, RegistryUnavailable
 from schemas.records import RuleVersion, WatchlistEntry
 from schemas.topics import RULES, WATCHLIST
 
@@ -54,7 +55,9 @@ class RulebookFollower:
         for entry in entries:
             try:
                 self._take(entry)
-            except (DecodeError, RulesError) as error:
+            except (LogUnavailable, RegistryUnavailable):
+                raise
+            except Exception as error:  # a poisoned record must not stop all that follow it
                 # `project` keeps it as a dead letter.
                 _log.error("%s, offset %d is passed over: %s", topic, entry.offset, error)
             self._next[topic] = entry.offset + 1
@@ -75,9 +78,12 @@ class RulebookFollower:
         at = in_force(version["effective_from"], appended_at)
         definition = version["definition"]
         rule = None if definition is None else rule_of(definition)
+        if rule is not None and rule.name != version["name"]:
+            raise ValueError(f"the definition is of {rule.name!r}, not of {version['name']!r}")
         self.book.put(version["name"], rule, at)
 
     def _watch(self, entry: WatchlistEntry, appended_at: int) -> None:
+        check_stated(entry)
         self.book.watch.put(entry, in_force(entry["effective_from"], appended_at))
 
 

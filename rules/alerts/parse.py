@@ -101,7 +101,7 @@ def _own(value: Any, definition: str) -> Rule | None:
     """The rule of a definition that reads back as itself: it needs no check, which takes longer."""
     try:
         rule = Reader().rule(value, ())
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return None  # of another structure: the schema says where
     return rule if rule.definition == definition else None
 
@@ -186,6 +186,8 @@ def _items(validator: Any, items: Any, instance: Any, schema: Any) -> Iterator[V
     # Long lists are of plain texts: those that fit need no validator of their own.
     if not isinstance(instance, list):
         return
+    if len(cast("list[Any]", instance)) > schema.get("maxItems", len(cast("list[Any]", instance))):
+        return  # refused as a whole; to look at each would take a minute
     ref = items.get("$ref", "")
     plain = SCHEMA["$defs"][ref.rpartition("/")[2]] if ref else items
     sound = not plain.keys() - _PLAIN_TEXT and plain.get("type") == "string"

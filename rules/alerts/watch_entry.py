@@ -10,6 +10,7 @@ from schemas.records import WatchlistEntry
 KINDS = ("allow", "deny", "notify")
 MATCHES = ("exact", "wildcard", "fuzzy")
 MAX_NAME, MAX_PLATE, MAX_TEXT, MAX_TAGS, MAX_TAG = 64, 64, 500, 20, 40
+_LONGEST = 4 * MAX_PLATE  # of a plate once it is normalised: some letters become several
 
 _NAME = re.compile(r"[\w][\w .-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -104,6 +105,22 @@ def entry(
     }
 
 
+def check_stated(entry: WatchlistEntry) -> None:
+    """Raise EntryError for a record that nobody can have stated: one that another program wrote."""
+    kind, match, plate = entry["kind"], entry["match"], entry["plate"]
+    problems: list[tuple[str, str]] = []
+    if kind not in KINDS:
+        problems.append(("kind", f"{kind[:20]!r} is none of {', '.join(KINDS)}"))
+    if match not in MATCHES:
+        problems.append(("match", f"{match[:20]!r} is none of {', '.join(MATCHES)}"))
+    elif len(plate) > _LONGEST:
+        problems.append(("plate", f"is longer than {_LONGEST} characters"))
+    elif told := _wrong_plate("", plate_of(plate, match), match):
+        problems.append(("plate", told))
+    if problems:
+        raise EntryError(problems)
+
+
 def plate_of(plate: str, match: str) -> str:
     """A plate as entries hold it: normalised, but for the ``*`` and ``?`` of a wildcard."""
     if match != "wildcard":
@@ -121,7 +138,7 @@ def _wrong_plate(plate: str, text: str, match: str) -> str:
     if len(plate) > MAX_PLATE:
         return f"is longer than {MAX_PLATE} characters: shorten it"
     if not text.strip("*?"):
-        return f"{plate!r} holds no letter or digit: give a plate such as 34ABC123"
+        return f"{plate or text!r} holds no letter or digit: give a plate such as 34ABC123"
     if match != "wildcard" and set(plate) & set("*?"):
         return f"{plate!r} holds * or ?, which only the match wildcard knows: say wildcard"
     return ""
@@ -150,6 +167,7 @@ def _time(given: str | int | None, *, end: bool) -> int | None:
             moment = moment.replace(tzinfo=UTC)
         if end and _DAY.fullmatch(text):
             moment += timedelta(days=1)
-        return (moment - _EPOCH) // _US
+        # Around the calendar's ends an offset leads out of it: astimezone says so.
+        return (moment.astimezone(UTC) - _EPOCH) // _US
     except OverflowError as error:
         raise ValueError(text) from error
