@@ -4,13 +4,11 @@ Nobody is told anything by it: it reads the log and writes tables.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from psycopg2 import sql
-from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from psycopg2.extensions import connection as Connection
 
@@ -18,21 +16,20 @@ from eventlog.log import Log, OffsetGone
 from eventlog.span import stretch
 from projections.alert_schema import ALERTS_LIVE, alert_migrations, channel
 from projections.alert_view import SHOWN, AlertView, Change, alert_change_of
+from projections.beside import Beside, differing
 from projections.database import connect, scalar, speaking
-from projections.errors import ViewError, ViewMismatch, ViewUnavailable
+from projections.errors import ViewMismatch
 from projections.rebuild import Replayed
-from projections.schema import lock_migrations, version_of
+from projections.schema import version_of
 from schemas.codec import Codec, DecodeError
 from schemas.topics import ALERTS, NOTIFICATIONS
 
 NEXT = f"{ALERTS_LIVE}_next"
 OLD = f"{ALERTS_LIVE}_old"
+VIEW = Beside(ALERTS_LIVE, NEXT, OLD, lock=0x616C7072_61)  # 'alpra'
 
 _BATCH = 2_000  # records a transaction
 _NEAR = 2_000  # records behind at which the live view's writer may be stopped: under a second
-_LOCK_TIMEOUT_MS = 2_000
-_LOCK_ATTEMPTS = 10
-_ALONE = 0x616C7072_61  # 'alpra': one replay at a time writes the second view
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _TABLES = {
@@ -88,7 +85,7 @@ def rebuild_alerts(
     ``alpr_alerts_old`` until ``drop_old_alerts``. With ``swap`` False nothing changes but the
     second schema. Raises ViewUnavailable, ViewError where another replay is under way.
     """
-    with speaking(url), _alone(url):
+    with speaking(url), VIEW.alone(url):
         replay = _Replay(url, log, codec, on_progress, int(now() * 1e6))
         try:
             _catch_up(replay, url, log)
@@ -104,19 +101,7 @@ def rebuild_alerts(
 
 def drop_old_alerts(url: str) -> bool:
     """Remove the view that the last swap replaced; False where there was none."""
-    with speaking(url), closing(connect(url, OLD)) as connection, connection:
-        there = scalar(connection, f"SELECT to_regnamespace('{OLD}')") is not None
-        _drop(connection, OLD)
-    return there
-
-
-@contextmanager
-def _alone(url: str) -> Iterator[None]:
-    with closing(connect(url, NEXT)) as connection:
-        connection.autocommit = True
-        if not scalar(connection, f"SELECT pg_try_advisory_lock({_ALONE})"):
-            raise ViewError("another replay of this view is under way: wait for it, or stop it")
-        yield
+    return VIEW.drop_old(url)
 
 
 class _Replay:
@@ -231,8 +216,7 @@ class _Replay:
         return following
 
     def _anew(self) -> None:
-        with closing(connect(self._url, NEXT)) as connection, connection:
-            _drop(connection, NEXT)
+        VIEW.drop_next(self._url)
         self.refused = 0
         self._view = AlertView(self._url, self._log.uuid, NEXT)
 
@@ -288,14 +272,8 @@ def _compare(replay: _Replay, url: str, log: Log) -> list[TableDifference] | Non
         replay.take_over(live)
         found: list[TableDifference] = []
         for table, column in _TABLES.items():
-            before, after = _hours(live, table, column), _hours(rebuilt, table, column)
-            found += [
-                TableDifference(
-                    table, hour, before.get(hour, (0, 0))[0], after.get(hour, (0, 0))[0]
-                )
-                for hour in sorted(before.keys() | after.keys())
-                if before.get(hour) != after.get(hour)
-            ]
+            hours = differing(_hours(live, table, column), _hours(rebuilt, table, column))
+            found += [TableDifference(table, *hour) for hour in hours]
         return found
 
 
@@ -311,56 +289,18 @@ def _hours(connection: Connection, table: str, column: str) -> dict[datetime, tu
 
 
 def _swap(replay: _Replay, url: str, log: Log) -> None:
-    with closing(connect(url, NEXT)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute("ANALYZE")
-        _drop(connection, OLD)
-    for attempt in range(_LOCK_ATTEMPTS):
-        try:
-            with closing(connect(url, ALERTS_LIVE)) as connection, connection:
-                _swap_once(connection, replay, log)
-            return
-        except LockNotAvailable:
-            time.sleep(0.1 * (attempt + 1))
-    raise ViewUnavailable("the live view is being written without a pause: try again")
-
-
-def _swap_once(connection: Connection, replay: _Replay, log: Log) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
-        lock_migrations(cursor)
-        there = scalar(connection, "SELECT to_regclass('view_positions')") is not None
-        if there:
-            # Holds up writers, who touch their position first, and no reader.
-            cursor.execute("LOCK TABLE view_positions IN EXCLUSIVE MODE")
-        replay.to(_target(connection, log))
-        if there:
-            replay.erase(connection)
-            if _live_positions(connection, log) is not None:
-                replay.take_over(connection)
-            # Numbers of changes go on; which alerts had them before is not known any more.
-            cursor.execute(
-                f"UPDATE {NEXT}.view_state AS next SET known_from = passed, changes = passed "
-                f"FROM (SELECT greatest(live.changes, rebuilt.changes) + 1 AS passed "
-                f"FROM view_state AS live, {NEXT}.view_state AS rebuilt) AS both_of"
-            )
-            cursor.execute(_rename(ALERTS_LIVE, OLD))
-        else:
-            cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(ALERTS_LIVE)))
-        cursor.execute(_rename(NEXT, ALERTS_LIVE))
-        told = " ".join(
-            (str(scalar(connection, f"SELECT changes FROM {ALERTS_LIVE}.view_state")), *SHOWN)
+    def carry(connection: Connection) -> None:
+        replay.erase(connection)
+        if _live_positions(connection, log) is not None:
+            replay.take_over(connection)
+        # Numbers of changes go on; which alerts had them before is not known any more.
+        connection.cursor().execute(
+            f"UPDATE {NEXT}.view_state AS next SET known_from = passed, changes = passed "
+            f"FROM (SELECT greatest(live.changes, rebuilt.changes) + 1 AS passed "
+            f"FROM view_state AS live, {NEXT}.view_state AS rebuilt) AS both_of; "
+            # Heard when all of it is committed.
+            f"SELECT pg_notify(%s, changes || %s) FROM {NEXT}.view_state",
+            (channel(), " " + " ".join(SHOWN)),
         )
-        cursor.execute("SELECT pg_notify(%s, %s)", (channel(), told))
 
-
-def _rename(schema: str, name: str) -> sql.Composed:
-    return sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(
-        sql.Identifier(schema), sql.Identifier(name)
-    )
-
-
-def _drop(connection: Connection, schema: str) -> None:
-    connection.cursor().execute(
-        sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
-    )
+    VIEW.swap(url, lambda connection: replay.to(_target(connection, log)), carry)

@@ -1,24 +1,22 @@
 """Builds the sightings' view anew beside the live one, compares the two, and swaps them."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg2 import sql
-from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from eventlog.log import Log, OffsetGone
 from eventlog.span import stretch
+from projections.beside import Beside, differing
 from projections.compare import Difference
 from projections.database import connect, scalar, speaking
-from projections.errors import ViewError, ViewMismatch, ViewUnavailable
+from projections.errors import ViewMismatch
 from projections.rows import COLUMNS
-from projections.schema import LIVE, lock_migrations, migrate, migrations, version_of
+from projections.schema import LIVE, migrate, migrations, version_of
 from projections.takeover import begin, take_over
 from projections.timescale import Policies
 from projections.view import Change, SightingsView, change_of
@@ -27,12 +25,10 @@ from schemas.topics import DETECTED
 
 NEXT = f"{LIVE}_next"
 OLD = f"{LIVE}_old"
+VIEW = Beside(LIVE, NEXT, OLD, lock=0x616C7072_72)  # 'alprr'
 
 _BATCH = 2_000  # records a transaction
 _NEAR = 5_000  # records behind at which the live view's writer may be stopped: under a second
-_LOCK_TIMEOUT_MS = 2_000
-_LOCK_ATTEMPTS = 10
-_ALONE = 0x616C7072_72  # 'alprr': one replay at a time writes the second view
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +73,7 @@ def rebuild(
     schema. Raises ViewUnavailable, ViewMismatch where there is nothing to take over, ViewError
     where another replay is under way.
     """
-    with speaking(url), _alone(url):
+    with speaking(url), VIEW.alone(url):
         replay = _Replay(url, log, codec, on_progress, policies, start=start)
         try:
             _catch_up(replay, url, log)
@@ -94,20 +90,7 @@ def rebuild(
 
 def drop_old(url: str) -> bool:
     """Remove the view that the last swap replaced; False where there was none."""
-    with speaking(url), closing(connect(url, OLD)) as connection, connection:
-        there = scalar(connection, f"SELECT to_regnamespace('{OLD}')") is not None
-        _drop(connection, OLD)
-    return there
-
-
-@contextmanager
-def _alone(url: str) -> Iterator[None]:
-    """Be the only replay of this database."""
-    with closing(connect(url, NEXT)) as connection:
-        connection.autocommit = True
-        if not scalar(connection, f"SELECT pg_try_advisory_lock({_ALONE})"):
-            raise ViewError("another replay of this view is under way: wait for it, or stop it")
-        yield
+    return VIEW.drop_old(url)
 
 
 class _Replay:
@@ -186,8 +169,7 @@ class _Replay:
         self._view.close()
 
     def _anew(self) -> None:
-        with closing(connect(self._url, NEXT)) as connection, connection:
-            _drop(connection, NEXT)
+        VIEW.drop_next(self._url)
         self.refused = 0
         self._view = SightingsView(self._url, self._log.uuid, NEXT, self._policies)
         if self._start is not None:
@@ -293,11 +275,7 @@ def _compare(replay: _Replay, url: str, log: Log) -> list[Difference] | None:
         replay.to(positions)
         replay.carry(live)
         before, after = _hours(live), _hours(rebuilt)
-    return [
-        Difference(hour, before.get(hour, (0, 0))[0], after.get(hour, (0, 0))[0])
-        for hour in sorted(before.keys() | after.keys())
-        if before.get(hour) != after.get(hour)
-    ]
+    return [Difference(*found) for found in differing(before, after)]
 
 
 def _hours(connection: Connection) -> dict[datetime, tuple[int, int]]:
@@ -312,36 +290,12 @@ def _hours(connection: Connection) -> dict[datetime, tuple[int, int]]:
 
 
 def _swap(replay: _Replay, url: str, log: Log, same: bool) -> None:
-    with closing(connect(url, NEXT)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute("ANALYZE plate_events")
-        _drop(connection, OLD)
-    for attempt in range(_LOCK_ATTEMPTS):
-        try:
-            with closing(connect(url, LIVE)) as connection, connection:
-                _swap_once(connection, replay, log, same)
-            return
-        except LockNotAvailable:
-            time.sleep(0.1 * (attempt + 1))
-    raise ViewUnavailable("the live view is being written without a pause: try again")
-
-
-def _swap_once(connection: Connection, replay: _Replay, log: Log, same: bool) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
-        lock_migrations(cursor)
-        there = scalar(connection, "SELECT to_regclass('view_positions')") is not None
-        if there:
-            # Holds up writers, who touch their position first, and no reader.
-            cursor.execute("LOCK TABLE view_positions IN EXCLUSIVE MODE")
-        replay.to(_target(connection, log))
-        if there:
-            replay.carry(connection)
+    def carry(connection: Connection) -> None:
+        replay.carry(connection)
+        with connection.cursor() as cursor:
             _carry_feed(cursor, same)
-            cursor.execute(_rename(LIVE, OLD))
-        else:
-            cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(LIVE)))
-        cursor.execute(_rename(NEXT, LIVE))
+
+    VIEW.swap(url, lambda connection: replay.to(_target(connection, log)), carry)
 
 
 def _carry_feed(cursor: Cursor, same: bool) -> None:
@@ -352,16 +306,4 @@ def _carry_feed(cursor: Cursor, same: bool) -> None:
     cursor.execute(
         f"UPDATE {NEXT}.view_state SET changes = live.changes + %s FROM view_state AS live",
         (0 if same else 1,),
-    )
-
-
-def _rename(schema: str, name: str) -> sql.Composed:
-    return sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(
-        sql.Identifier(schema), sql.Identifier(name)
-    )
-
-
-def _drop(connection: Connection, schema: str) -> None:
-    connection.cursor().execute(
-        sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
     )

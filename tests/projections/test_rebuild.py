@@ -225,14 +225,14 @@ def test_a_swap_under_writers_and_readers_loses_and_doubles_nothing(log, codec, 
 
 
 def test_the_swap_waits_its_turn_behind_a_long_transaction(log, codec, live, url, monkeypatch):
-    monkeypatch.setattr("projections.rebuild._LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr("projections.beside._LOCK_TIMEOUT_MS", 50)
     with closing(psycopg2.connect(url)) as connection:
         connection.cursor().execute("UPDATE alpr.view_positions SET watermark = watermark")
         timer = threading.Timer(0.5, connection.rollback)
         timer.start()
         rebuild(url, log, codec)
         timer.join()
-    monkeypatch.setattr("projections.rebuild._LOCK_ATTEMPTS", 1)
+    monkeypatch.setattr("projections.beside._LOCK_ATTEMPTS", 1)
     with closing(psycopg2.connect(url)) as connection:
         connection.cursor().execute("UPDATE alpr.view_positions SET watermark = watermark")
         with pytest.raises(ViewUnavailable, match="try again"):

@@ -11,7 +11,7 @@ from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
 from projections.errors import ViewError, ViewMismatch
 from projections.queries import SightingQueries
-from projections.rebuild import Rebuilt, _alone, rebuild
+from projections.rebuild import VIEW, Rebuilt, rebuild
 from projections.takeover import first_offset
 from projections.view import SightingsView
 from schemas.codec import Codec
@@ -155,5 +155,5 @@ def test_without_a_view_there_is_nothing_to_take_over(log, codec, url):
 
 
 def test_two_replays_do_not_meet(log, codec, live, url):
-    with _alone(url), pytest.raises(ViewError, match="another replay"):
+    with VIEW.alone(url), pytest.raises(ViewError, match="another replay"):
         rebuild(url, log, codec)
