@@ -163,6 +163,7 @@ class _RaiseLogic(
         self._raising = raising
         self._following = following
         self._partitions = partitions
+        self._unknown: set[str] = set()
 
     def on_batch(
         self, values: list[list[Signal]]
@@ -189,7 +190,13 @@ class _RaiseLogic(
             return self._raising.fold(signal)
         except UnknownRule:  # of a process that has looked at the rules since this one has
             self._following.look(now=True)
+        try:
             return self._raising.fold(signal)
+        except UnknownRule as error:  # of a newer release, that this one cannot read
+            if str(error) not in self._unknown:
+                self._unknown.add(str(error))
+                _log.error("what counts for it is passed over: %s", error)
+            return []
 
 
 def alerts_flow(

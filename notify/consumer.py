@@ -35,6 +35,7 @@ OTHERS_S = 0.5
 _MARK_S = 5.0
 _ESCALATIONS_S = 0.2
 _RULE_S = 1.0  # how long a rule that an alert names may be on its way
+_VAIN_S = 30.0  # how long nothing is waited for after a rule that did not come
 _ID = 200  # characters of an alert's id; ours have 36
 
 
@@ -72,6 +73,7 @@ class Consumer:
         self._marked = 0.0
         self._versions: dict[tuple[str, str], Rule] = {}
         self._unknown: set[tuple[str, str]] = set()
+        self._waits_from = 0.0
 
     def step(self) -> float:
         """Read once what there is; how many seconds to pause before the next time.
@@ -142,6 +144,8 @@ class Consumer:
                 raise DecodeError("schema", f"a {name} does not belong on {ALERTS.name}")
             if not 0 < len(record["alert_id"]) <= _ID:
                 raise DecodeError("unreadable", f"an alert's id has 1 to {_ID} characters")
+            if not all(_in_calendar(record[name]) for name in ("at", "first_at", "last_at")):
+                raise DecodeError("unreadable", "an alert's times lie in the years 1 to 9999")
         except DecodeError as error:
             told.letters.append(self._ledger.letter(entry, error.reason, error.detail))
             return None
@@ -167,17 +171,19 @@ class Consumer:
     def rule(self, event: AlertEvent, appended_at: int) -> Rule | None:
         """The version of the rule that an event names, else the one in force."""
         name, version = event["rule"], event["rule_version"]
-        until = time.monotonic() + _RULE_S
         found = self._version(name, version, appended_at)
+        began = time.monotonic()
+        until = began + _RULE_S if began >= self._waits_from else began
         while found is None and (name, version) not in self._unknown:
-            if time.monotonic() > until:
+            if self._follower.look():
+                found = self._version(name, version, appended_at)
+            elif (now := time.monotonic()) >= until:
+                self._waits_from = now + _VAIN_S
                 self._unknown.add((name, version))
                 _log.warning(
                     "rule %r, version %s, is not on the log: what it finds is told as the version "
                     "in force says, if there is one", name, version,
                 )  # fmt: skip
-            elif self._follower.look():
-                found = self._version(name, version, appended_at)
             else:
                 time.sleep(IDLE_S[0])
         return found or self._follower.book.current(name, self._clock())
@@ -385,3 +391,8 @@ class _Reading:
         if self._event["kind"] != "raised":
             at = max(at, self._entry.appended_at)
         return at < self._now - STALE
+
+
+def _in_calendar(at: int | None) -> bool:
+    """Whether a time can be told as a date."""
+    return at is None or -62_135_596_800 <= at // SECOND < 253_402_300_800

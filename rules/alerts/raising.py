@@ -76,7 +76,11 @@ class Raising:
             self._clocks = dict(state["clocks"])
             for key, kept in state["desks"].items():
                 self._kept[key] = kept
-                desk = self._open(key, kept)
+                try:
+                    desk = self._open(key, kept)
+                except UnknownRule:
+                    # Of a rule that this release cannot read: left for one that can.
+                    continue
                 if isinstance(desk, Silence):
                     self._silences[key] = desk
                 else:

@@ -1,5 +1,7 @@
 """What alerts are told, to whom, and what is never told."""
 
+import time
+
 import psycopg2
 import pytest
 
@@ -190,10 +192,19 @@ def test_what_is_no_alert_is_kept_as_a_dead_letter_and_the_next_is_told(world):
     world.log.append(ALERTS.name, 0, [Append(b"x", b"garbage"), Append(b"y", b"")])
     long_id = alert(alert_id="x" * 500)
     nul = alert(2, alert_id="a\0b")
-    assert len(world.tell(long_id, nul, alert(3))) == 1
+    never = [alert(4, at=1 << 62), alert(5, first_at=-(1 << 62)), alert(6, last_at=1 << 62)]
+    assert len(world.tell(long_id, nul, *never, alert(3))) == 1
     assert sorted(one["reason"] for one in world.letters) == [
-        *("magic", "magic", "refused", "unreadable"),
+        *("magic", "magic", "refused", *(4 * ["unreadable"])),
     ]
+
+
+def test_rules_that_nobody_knows_hold_nobody_up(world):
+    world.put(rule(webhook()))
+    unknown = [alert(n, rule=f"Gone {n}", rule_version="gone") for n in range(2, 30)]
+    began = time.monotonic()
+    assert len(world.tell(*unknown, alert(1))) == 1
+    assert time.monotonic() - began < 10
 
 
 def test_a_tombstone_takes_an_alert_out_of_the_queue(world):

@@ -1,7 +1,9 @@
 """Alerts of rules about one sighting: raised, updated, taken back, once for one thing."""
 
 from rules.alerts.identity import alert_id
+from rules.alerts.raising import Raising
 from rules.alerts.rule import PlateIs, Watched
+from rules.alerts.signals import Clock, bucket_of
 from tests.rules.alerts.sightings import MINUTE, Engine, book, progress, rule, sighting
 
 STOLEN = rule("stolen", PlateIs("34ABC12", "exact"), cooldown=5 * MINUTE)
@@ -130,3 +132,14 @@ def test_a_storm_is_told_one_by_one_only_up_to_a_hundred():
     assert len(engine.said) < 200
     (event,) = engine.standing.values()
     assert event["count"] == 1_000
+
+
+def test_what_is_held_for_a_rule_that_a_release_cannot_read_is_left_for_one_that_can():
+    engine = Engine(book(STOLEN))
+    engine.see(sighting("a", 0, "34ABC12"))
+    kept = engine.raising[bucket_of("stolen")].snapshot()
+    older = Raising(book(), 1, kept)
+    assert older.fold(Clock(0, 60, 60, 1)) == []
+    engine.raising[bucket_of("stolen")] = Raising(engine.book, 1, older.snapshot())
+    (event,) = engine.see(sighting("b", 60, "34ABC12"))
+    assert (event["kind"], event["count"]) == ("updated", 2)
