@@ -14,12 +14,15 @@ from eventlog.span import span
 from notify.channel import OptionsError
 from notify.channels import check
 from projections.statements import Statements
+from rules.alerts.document import MAX_CHARACTERS
 from rules.alerts.parse import RuleFile, RulesError, parse
 from schemas.codec import Codec, DecodeError
 from schemas.records import RuleVersion
 from schemas.topics import RULES
 
 Clock = Callable[[], int]
+_MOST_BYTES = 4 * MAX_CHARACTERS + 4
+"""Of a file that is read: one more than UTF-8 takes, so that a device without an end is told so."""
 
 
 class RulesFileError(ConfigError):
@@ -59,7 +62,8 @@ def load(path: Path) -> RuleFile:
     Raises ConfigError where it cannot be read, RulesFileError with everything that is wrong.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES)
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}; name a file of rules"

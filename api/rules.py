@@ -1,6 +1,7 @@
 """Alert rules: read, written, switched, checked and tried on history; for programs and people."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Annotated, Any
@@ -29,8 +30,8 @@ from schemas.records import RuleVersion
 PER_PAGE = 100
 MAX_BODY = 4 << 20  # bytes: thousands of rules
 _WHERE = "the text"  # what a problem calls the file that it is in
-_RESERVED = frozenset({"new", "schema", "test", "backtest"})
 _DAY = timedelta(days=1)
+_LONGEST_TEST_S = 10
 
 Name = Annotated[str, Path(max_length=200, examples=["stolen cars"])]
 Wanted = Annotated[str | None, Query(max_length=100, description="in name or description")]
@@ -78,7 +79,7 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
     async def put_all(request: Request) -> Response:
         """Bring the rules of a file into force, as the text of it; other rules stay as they are."""
         text = await bodies.text(request, MAX_BODY)
-        return await run_in_threadpool(_write, watching, parsed(text).rules, 201)
+        return await run_in_threadpool(_put_all, watching, text)
 
     @routes.get("/rules/schema", response_model=None)
     def schema() -> Response:
@@ -94,7 +95,8 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
     async def test(request: Request) -> Response:
         """Check the text of a file of rules, and its rules against the examples in it.
 
-        Writes nothing. Answers 200 with `ok` false where something is wrong.
+        Writes nothing. Answers 200 with `ok` false where something is wrong. Examples that take
+        longer than 10 seconds are refused; `alpr rules test` has no bound.
         """
         text = await bodies.text(request, MAX_BODY)
         return await run_in_threadpool(_tested, text)
@@ -185,6 +187,10 @@ def _last_day(watching: Watching) -> dict[str, int]:
     return watching.queries.raised(instant(watching.voice.clock()) - _DAY)
 
 
+def _put_all(watching: Watching, text: str) -> Response:
+    return _write(watching, parsed(text).rules, 201)
+
+
 def _put(watching: Watching, name: str, text: str, yaml: bool) -> Response:
     if yaml:
         file = parsed(text)
@@ -207,9 +213,6 @@ def _put(watching: Watching, name: str, text: str, yaml: bool) -> Response:
 
 
 def _write(watching: Watching, rules: Sequence[Rule], code: int) -> Response:
-    for rule in rules:
-        if rule.name in _RESERVED:
-            raise BadInput(f"a rule cannot be called {rule.name!r}, which is an address here")
     written = watching.voice.rules(rules)
     names = {version["name"] for version in written}
     same = [rule.name for rule in rules if rule.name not in names]
@@ -250,6 +253,20 @@ def _problems(error: RulesError, lines: bool = True) -> list[dict[str, Any]]:
     ]
 
 
+def _bounded() -> Callable[[], None]:
+    """What ends examples that take too long."""
+    until = time.monotonic() + _LONGEST_TEST_S
+
+    def step() -> None:
+        if time.monotonic() > until:
+            raise BadInput(
+                f"the examples take longer than {_LONGEST_TEST_S} s: send fewer rules or examples, "
+                "or use `alpr rules test`, which has no bound"
+            )
+
+    return step
+
+
 def _tested(text: str) -> Response:
     try:
         file = parse(text, _WHERE)
@@ -257,7 +274,9 @@ def _tested(text: str) -> Response:
         answer = {"ok": False, "problems": _problems(error), "rules": [], "examples": []}
         return Json(answer)
     examples = [
-        {**asdict(one), "passed": one.passed} for results in tried(file).values() for one in results
+        {**asdict(one), "passed": one.passed}
+        for results in tried(file, _bounded()).values()
+        for one in results
     ]
     return Json(
         {

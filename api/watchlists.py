@@ -25,6 +25,7 @@ from schemas.records import WatchlistEntry
 
 PER_PAGE = 100  # so that MAX_PAGE of them reach 100,000 entries
 MAX_IMPORT = 32 << 20  # bytes: 100,000 entries with long reasons
+_MOST = 250_000  # entries of one import; they are all in memory at once
 _BODY = 16_384
 _EXPORTED = 5_000  # read at once
 _PREVIEWED = 10
@@ -177,7 +178,9 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
 
 def _load(watching: Watching, watchlist: str, content: bytes, dry_run: bool) -> Response:
     try:
-        made = read(content, actor=actor(), at=watching.voice.clock(), watchlist=watchlist)
+        made = read(
+            content, actor=actor(), at=watching.voice.clock(), watchlist=watchlist, most=_MOST
+        )
     except CsvError as error:
         problems = [problem._asdict() for problem in error.problems]
         raise BadInput(str(error), problems) from None

@@ -29,6 +29,7 @@ from schemas.topics import WATCHLIST
 
 LIST = "watch"
 """The list meant where none is named."""
+_MOST_BYTES = 256 << 20  # of a CSV file: a million entries; a device may have no end
 _STATED = ("watchlist", "plate", "kind", "match", "valid_from", "valid_to", "owner", "reason")
 
 Key = tuple[str, str]
@@ -246,9 +247,15 @@ def _import(
 
 def _content(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}; name a CSV file") from error
+    if len(content) > _MOST_BYTES:
+        raise ConfigError(
+            f"{path} has more than {_MOST_BYTES:,} bytes, which is the most: split it"
+        )
+    return content
 
 
 def _fate(one: WatchlistEntry, entries: Mapping[Key, WatchlistEntry]) -> str:

@@ -71,7 +71,12 @@ def read(text: str | bytes) -> Document:
     except yaml.YAMLError as error:
         position = int(getattr(error, "position", 0) or 0)
         line = text.count("\n", 0, position) + 1
-        raise DocumentError(line, (), f"this is no YAML: {error}; take it out") from error
+        raise DocumentError(line, (), f"this is no YAML: {_said(error)}; take it out") from error
+
+
+def _said(error: yaml.YAMLError) -> str:
+    """An error without a mark, in one line: a character that no YAML holds, above all."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _decoded(text: str | bytes) -> str:

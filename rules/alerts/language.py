@@ -47,6 +47,9 @@ MAX_CONDITIONS = 20_000
 MAX_PROBLEMS = 200
 """Problems that are told of a file; where there are more, the rest is not looked for."""
 
+RESERVED = frozenset({"new", "schema", "test", "backtest"})
+"""Names that are addresses beside the rules' own."""
+
 _DAY = 86_400_000_000
 _LONGEST_WINDOW = 31 * _DAY
 _LONGEST = 400 * _DAY
@@ -68,6 +71,8 @@ class Reader:
     def rule(self, value: Plain, path: Path) -> Rule:
         """The rule of a mapping. With problems, what it returns is not to be used."""
         self._count = 0
+        if told := _wrong_name(value["name"]):
+            self._wrong((*path, "name"), told)
         where = self._where(value, path)
         pattern = self._the_pattern(value, path)
         if self._count > MAX_CONDITIONS:
@@ -451,6 +456,17 @@ def _distinct(values: Sequence[Scalar]) -> tuple[Scalar, ...]:
         key = str(value).casefold() if isinstance(value, str) else repr(float(value or 0))
         found.setdefault((type(value).__name__, key), value)
     return tuple(found[key] for key in sorted(found))
+
+
+def _wrong_name(name: str) -> str:
+    """What is wrong with a name that no address of a page could hold, or nobody could see."""
+    if name != name.strip() or not any(one.isalnum() for one in name):
+        return f"{name!a} needs a letter or digit, and no space at its ends: name it otherwise"
+    if name in RESERVED or name.startswith("backtest/"):
+        return f"{name!r} is an address of the API: name it otherwise"
+    if {".", ".."} & set(name.split("/")):
+        return f"{name!r} is a path in an address: name it otherwise"
+    return ""
 
 
 def _minute(clock: str) -> int:

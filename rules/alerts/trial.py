@@ -1,6 +1,6 @@
 """The examples of a file of rules, through the engine as it runs: what each rule raises of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,11 +29,18 @@ class Tried:
         return not self.told
 
 
-def tried(file: RuleFile) -> dict[str, list[Tried]]:
-    """How the examples went, by rule in the file's order; disabled rules are tried as well."""
+def _on() -> None:
+    """Nobody waits."""
+
+
+def tried(file: RuleFile, step: Callable[[], None] = _on) -> dict[str, list[Tried]]:
+    """How the examples went, by rule in the file's order; disabled rules are tried as well.
+
+    ``step`` is called again and again, and ends it by what it raises.
+    """
     results: dict[str, list[Tried]] = {rule.name: [] for rule in file.rules}
     for example in file.examples:
-        alerts = raised(file, example)
+        alerts = raised(file, example, step)
         for expected in example.expected:
             of_rule = [alert for alert in alerts if alert["rule"] == expected.rule]
             told = _instead(expected, of_rule)
@@ -41,8 +48,9 @@ def tried(file: RuleFile) -> dict[str, list[Tried]]:
     return results
 
 
-def raised(file: RuleFile, example: Example) -> list[AlertEvent]:
+def raised(file: RuleFile, example: Example, step: Callable[[], None] = _on) -> list[AlertEvent]:
     """The alerts that stand at an example's end, in order of event time."""
+    step()
     book = Rulebook()
     for rule in file.rules:
         book.put(rule.name, replace(rule, enabled=True), 0)
@@ -57,6 +65,7 @@ def raised(file: RuleFile, example: Example) -> list[AlertEvent]:
     matching, raising = Matching(0, book), Raising(book, 1)
     standing: dict[str, AlertEvent] = {}
     for offset, (at, name, record) in enumerate(happens):
+        step()
         signals = [] if record is None else matching.fold(name, record, offset, at)
         signals += matching.fold("Progress", _progress(at, offset), offset, at)
         for signal in signals:

@@ -20,7 +20,8 @@ COLUMNS = (
     "valid_to",
     "tags",
 )
-_TOLD = 100  # problems that are kept; who has more mends these first
+_TOLD = 100  # problems that are told; who has more mends these first
+MOST = 1_000_000  # entries of one file
 # A spreadsheet takes what begins so for a formula (OWASP, CSV injection).
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _GUARDED = re.compile(r"''*[=+\-@\t\r]")
@@ -43,12 +44,18 @@ class CsvError(ValueError):
     def __init__(self, problems: Iterable[CsvProblem]) -> None:
         found = tuple(problems)
         self.problems = found[:_TOLD]
-        more = [f"and {len(found) - _TOLD} more"] if len(found) > _TOLD else []
+        more = ["and more: mend these first"] if len(found) > _TOLD else []
         super().__init__("\n".join([*map(str, self.problems), *more]))
 
 
-def read(
-    content: str | bytes, *, actor: str, at: int, watchlist: str = "", kind: str = ""
+def read(  # noqa: PLR0912 (one a thing that can be wrong)
+    content: str | bytes,
+    *,
+    actor: str,
+    at: int,
+    watchlist: str = "",
+    kind: str = "",
+    most: int = MOST,
 ) -> tuple[WatchlistEntry, ...]:
     """The entries of a file, in its order; all or none.
 
@@ -56,7 +63,7 @@ def read(
     ``watchlist`` unless given here, where it is the list of every line that names none, as
     ``kind`` is the kind of every line without one. Columns are parted by commas, semicolons or
     tabs; tags by semicolons; see ``watch_entry.entry`` for values. Raises CsvError
-    with every problem.
+    with every problem up to the hundredth, and for more than ``most`` entries.
     """
     text = _decoded(content)
     head = text.partition("\n")[0]
@@ -69,6 +76,8 @@ def read(
         began = 1
         for row in rows:
             line, began = began, rows.line_num + 1
+            if len(problems) > _TOLD:
+                break
             if not any(cell.strip() for cell in row):
                 continue
             if names is None:
@@ -87,6 +96,10 @@ def read(
                 problems += [CsvProblem(line, field, message) for field, message in error.problems]
                 continue
             key = made["watchlist"], made["plate"]
+            if len(found) >= most:
+                told = f"there are more than {most:,} entries, which is the most: split the file"
+                problems.append(CsvProblem(line, "", told))
+                break
             if key in found:
                 told = f"{key[1]} is on {key[0]} by line {found[key][0]} already: keep one of them"
                 problems.append(CsvProblem(line, "plate", told))

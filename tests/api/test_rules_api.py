@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -121,7 +122,9 @@ def test_a_rule_that_cannot_be_used_is_refused_by_field(
 
 
 def test_a_name_that_is_an_address_is_refused(watch: httpx.Client):
-    assert "an address here" in put(watch, "schema").json()["detail"]
+    for name in ("schema", "backtest/1", "a/%2E%2E/b", "%20", "%E2%80%8B"):
+        assert put(watch, name).status_code == 422, name
+    assert "an address of the API" in put(watch, "schema").json()["detail"]
 
 
 def test_a_rule_is_switched_and_removed_and_each_is_a_version(
@@ -196,6 +199,44 @@ rules:
     wrong = watch.post("/rules/test", content="rules:\n  - name: x\n    severity: bad\n").json()
     assert (wrong["ok"], wrong["problems"][0]["line"]) == (False, 3)
     assert len(watched.records(RULES.name)) == there
+
+
+def test_examples_that_take_too_long_end(watch: httpx.Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.rules._LONGEST_TEST_S", 0)
+    text = """
+rules:
+  - name: gate
+    conditions: {camera_ids: [CAM-001]}
+    examples:
+      - {name: passes, events: [{plate: ABC1, camera_id: CAM-001}], alerts: 1}
+"""
+    answer = watch.post("/rules/test", content=text)
+    assert (answer.status_code, "take longer than 0 s" in answer.json()["detail"]) == (422, True)
+
+
+def test_while_many_wait_for_what_never_comes_others_are_answered(watch: httpx.Client):
+    def missing(number: int) -> int:
+        return watch.get(f"/rules/never {number}").status_code
+
+    with ThreadPoolExecutor(60) as pool:
+        asked = [pool.submit(missing, number) for number in range(60)]
+        began = time.monotonic()
+        assert watch.get("/rules").status_code == 200
+        assert time.monotonic() - began < 1.5
+        assert {one.result() for one in asked} == {404}
+
+
+def test_a_large_file_of_rules_holds_up_nobody(watch: httpx.Client):
+    rules = "".join(f"  - {{name: r{n}, conditions: {{nothing: {n}}}}}\n" for n in range(5_000))
+    slowest = 0.0
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(watch.post, "/rules", content=f"rules:\n{rules}")
+        while not answer.done():
+            began = time.monotonic()
+            assert watch.get("/health").status_code == 200
+            slowest = max(slowest, time.monotonic() - began)
+    assert answer.result().status_code == 422
+    assert slowest < 0.5
 
 
 def test_a_body_that_is_too_large_is_not_read(watch: httpx.Client):

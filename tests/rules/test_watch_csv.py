@@ -113,7 +113,19 @@ def test_every_problem_is_told_at_once_and_a_flood_is_cut():
     with pytest.raises(CsvError) as error:
         read("plate\n" + "-\n" * 500, watchlist="s", actor="me", at=0)
     assert len(error.value.problems) == 100
-    assert str(error.value).endswith("and 400 more")
+    assert str(error.value).endswith("and more: mend these first")
+
+
+def test_more_entries_than_may_be_are_refused():
+    assert len(read("plate\nA1\nA2\n", watchlist="s", actor="me", at=0, most=2)) == 2
+    with pytest.raises(CsvError, match="line 4: there are more than 2 entries"):
+        read("plate\nA1\nA2\nA3\n", watchlist="s", actor="me", at=0, most=2)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00+23:59", "9999-12-31T23:59-23:59", "9999-12-31"])
+def test_a_time_outside_the_calendar_is_told(at: str):
+    with pytest.raises(EntryError, match="is no time"):
+        entry("s", "A1", valid_to=at, actor="me", at=0)
 
 
 def test_an_entry_names_all_that_is_wrong_with_it():
