@@ -18,6 +18,7 @@ from alpr.moments import SECOND_US, shown
 from alpr.rules_file import Told, told
 from alpr.two_sides import RECORDED, REPLAYED, RuleResult, TwoSides
 from eventlog.log import Entry, Log
+from eventlog.redriven import redriven
 from eventlog.span import first_since, span
 from projections.rulebook import RulebookFollower
 from rules.alerts import rule as rules_
@@ -318,5 +319,5 @@ def _read_recorded(
             if passed % EVERY == 0 and stop():
                 raise Stopped("the replay was stopped; nothing was written")
             name, event = _decoded(codec, entry)
-            if name == "AlertEvent":
+            if name == "AlertEvent" and not redriven(entry.topic, entry.headers):
                 alerts.take(RECORDED, event, entry.appended_at)

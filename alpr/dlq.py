@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from alpr.errors import AlprError
 from alpr.sighted import Sighted
-from dataflows.dead_letters import CUT, NOTE, REDRIVEN, Place, note, place
+from dataflows.dead_letters import CUT, NOTE, Place, note, place
 from eventlog.log import Append, Entry, Log
+from eventlog.redriven import REDRIVEN
 from eventlog.span import span
 from schemas.codec import Codec, DecodeError
 from schemas.records import DeadLetter

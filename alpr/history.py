@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from alpr.errors import Busy
-from dataflows.dead_letters import REDRIVEN
 from eventlog.log import Entry, Log
+from eventlog.redriven import REDRIVEN
 from eventlog.span import first_since, span
 from rules.dedup import STATE_VERSION, Deduplication
 from rules.grammar import Grammar

@@ -324,7 +324,8 @@ def open_deliveries(settings: Settings, database: Database, log: "Log", codec: "
     """
     import time
 
-    from dataflows.dead_letters import dead_letter, redriven
+    from dataflows.dead_letters import dead_letter
+    from eventlog.redriven import redriven
     from images.links import SignedLinks, secret_of
     from notify.ledger import DeadLetters
     from notify.pictures import Pictures

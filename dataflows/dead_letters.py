@@ -1,17 +1,14 @@
 """What becomes of a record that cannot be processed: whole, with its place and the reason."""
 
-import re
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
 from eventlog.log import Append, Entry
+from eventlog.redriven import redriven
 from schemas.codec import Codec
 from schemas.records import DeadLetter
 from schemas.topics import DLQ, TOPICS
 
-REDRIVEN = "redriven"
-"""Header of a record that was sent again: how often, and the place that it first had."""
 CUT = "cut"
 """Header of a dead letter that lacks the end of its record: length and SHA-256 of the value."""
 NOTE = "redrive"
@@ -105,13 +102,6 @@ def note(codec: Codec, letter: DeadLetter, word: str, where: Place) -> Append:
     key = str(Place(letter["topic"], letter["partition"], letter["offset"])).encode()
     value = codec.encode(DLQ.name, "DeadLetter", noted)
     return Append(key, value, {NOTE: f"{word} {where}".encode()})
-
-
-def redriven(topic: str, headers: Mapping[str, bytes]) -> int:
-    """How often a record of ``topic`` was sent again; what it caused elsewhere was not."""
-    times, _, where = headers.get(REDRIVEN, b"").decode("utf-8", "replace").partition(" ")
-    known = re.fullmatch(r"[0-9]{1,4}", times) and where.startswith(f"{topic}/")
-    return int(times) if known else 0
 
 
 def _key(entry: Entry) -> bytes:

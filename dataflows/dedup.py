@@ -13,11 +13,12 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 
-from dataflows.dead_letters import REDRIVEN, dead_letter
+from dataflows.dead_letters import dead_letter
 from dataflows.layout import FLOW, FOLD, SOURCE, OwnedSource
 from dataflows.log_io import Batch, LogSink, LogSource
 from dataflows.patience import Patience
 from eventlog.log import Append, Entry, Log
+from eventlog.redriven import REDRIVEN
 from rules.dedup import Deduplication
 from rules.grammar import Grammar, grammar
 from rules.settings import DedupSettings

@@ -268,12 +268,12 @@ class _Reading:
         """How many deliveries are queued."""
         event, page = self._event, self._page
         before = page.life(event["alert_id"])
-        after, news = fold(before, event)
+        again = self._consumer.redriven(self._entry)
+        after, news = fold(before, event, redriven=again)
         if after != before:
             page.keep(after, self._now)
         if event["kind"] in ("acknowledged", "resolved", "withdrawn", "escalated"):
             page.calm(event["alert_id"])
-        again = self._consumer.redriven(self._entry)
         # One that is raised anew may be escalated anew, which is nothing new in an alert's life.
         if not (news or again or event["kind"] == "escalated"):
             return 0

@@ -13,6 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import register_default_jsonb
 
 from eventlog.log import Entry
+from eventlog.redriven import redriven
 from projections.alert_queries import FIELDS, alert_of
 from projections.alert_schema import ALERTS_LIVE, COMMAND, channel, migrate_alerts
 from projections.database import alive, connect, speaking
@@ -229,7 +230,8 @@ def _alerts(cursor: Cursor, changes: Sequence[Change]) -> bool:
                 gone.append(alert_id)
         elif alert_id not in erased:
             _check(change.record)
-            alerts[alert_id], news = fold(alerts.get(alert_id), change.record)
+            again = redriven(change.entry.topic, change.entry.headers) > 0
+            alerts[alert_id], news = fold(alerts.get(alert_id), change.record, redriven=again)
             if news:
                 history.setdefault(alert_id, []).append(_line(change))
     rows: list[dict[str, Any]] = []

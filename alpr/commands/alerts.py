@@ -19,6 +19,7 @@ from alpr.person import actor
 from alpr.settings import Settings
 from alpr.wiring import open_codec, open_log
 from eventlog.log import Entry, Log
+from eventlog.redriven import redriven
 from eventlog.span import first_since, span
 from projections.statements import Statements
 from rules.alerts.life import STATES, Alert, fold
@@ -93,11 +94,11 @@ class Alerts:
                     self._log, ALERTS.name, partition, since - SLACK_US, near[partition]
                 )
             alerts: dict[str, Alert] = {}
-            for _, event in self._events(partition, start):
+            for entry, event in self._events(partition, start):
                 known = alerts.get(event["alert_id"])
                 # One that began before where we read from is older than asked for.
                 if known is not None or event["kind"] == "raised" or start <= first:
-                    alerts[event["alert_id"]], _ = fold(known, event)
+                    alerts[event["alert_id"]], _ = _after(known, entry, event)
             yield from (a for a in alerts.values() if since is None or a.raised_at >= since)
 
     def one(self, given: str) -> tuple[Alert, list[tuple[int, AlertEvent]]]:
@@ -119,7 +120,7 @@ class Alerts:
             first = self._log.lowest(ALERTS.name, partition)
             for entry, event in self._events(partition, first, prefix.encode()):
                 known, life = found.get(event["alert_id"], (None, []))
-                alert, news = fold(known, event)
+                alert, news = _after(known, entry, event)
                 if news:
                     life.append((entry.appended_at, event))
                 found[event["alert_id"]] = alert, life
@@ -143,6 +144,10 @@ class Alerts:
                 continue  # a dead letter of the views
             if name == "AlertEvent":
                 yield entry, event
+
+
+def _after(known: Alert | None, entry: Entry, event: AlertEvent) -> tuple[Alert, bool]:
+    return fold(known, event, redriven=redriven(entry.topic, entry.headers) > 0)
 
 
 # list

@@ -77,19 +77,22 @@ class Alert:
     """Marks of the latest records, to know a repeat by."""
 
 
-def fold(alert: Alert | None, event: AlertEvent) -> tuple[Alert, bool]:
+def fold(alert: Alert | None, event: AlertEvent, *, redriven: bool = False) -> tuple[Alert, bool]:
     """The alert after an event, and whether that is news: to be told, and a line of its history.
 
     No news is a record that was there before (of the latest ``SEEN``); an ``acknowledged`` or
     ``resolved`` that came second and says nothing; a ``raised`` of an alert that stands or is
     resolved, a ``withdrawn`` of one that is withdrawn; an ``updated`` that changes nothing. One
     raised by the same revision of the same sighting as before its withdrawal stands again and is
-    no news either: a crash repeats it.
+    no news either: a crash repeats it. One that somebody sent again (``redriven``), for whom it had
+    not reached, is an old word: where it was there before, the alert stays as later ones left it.
     """
     mark = _mark(event)
     if alert is None:
         begun = _begun(event)
         return replace(_after(begun, event), seen=(mark,)), True
+    if redriven and mark in alert.seen:
+        return alert, False
     after = _after(alert, event)
     if mark in alert.seen:
         # Twice said, once counted.

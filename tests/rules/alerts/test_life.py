@@ -104,6 +104,18 @@ def test_the_same_revision_raises_it_again_without_news():
     assert life(RAISED, WITHDRAWN, RAISED, WITHDRAWN).state == "withdrawn"
 
 
+def test_an_old_word_that_somebody_sent_again_changes_nothing():
+    """`alpr dlq redrive` appends it behind later ones, for whom it had not reached."""
+    for later in (event("updated", 9, 1, count=2), WITHDRAWN):
+        alert = life(RAISED, later)
+        assert fold(alert, RAISED, redriven=True) == (alert, False)
+
+
+def test_a_word_that_was_never_there_counts_when_it_is_sent_again():
+    assert fold(None, RAISED, redriven=True) == (life(RAISED), True)
+    assert fold(life(RAISED), WITHDRAWN, redriven=True) == (life(RAISED, WITHDRAWN), True)
+
+
 def test_raising_what_stands_is_no_news():
     assert news(RAISED, RAISED, event("raised", 0, 1, count=2)) == [True, False, False]
 
