@@ -108,9 +108,9 @@ def deeds(history: Sequence[Row], timezone: str) -> list[Deed]:
     ]
 
 
-def attempts(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Attempts to tell somebody, the first one first."""
-    return [{**row, "at": moment(row["at"], "")} for row in rows]
+def attempts(rows: Sequence[Row], timezone: str) -> list[dict[str, Any]]:
+    """Attempts to tell somebody in the camera's zone, the first one first."""
+    return [{**row, "at": moment(row["at"], timezone)} for row in rows]
 
 
 def told(at: datetime | None) -> Moment | None:

@@ -285,7 +285,7 @@ def _page(
         sightings=[view.card(one) for one in found],
         event_ids=row["event_ids"],
         history=alert_view.deeds(row["history"], row["timezone"]),
-        attempts=alert_view.attempts(row["notifications"]),
+        attempts=alert_view.attempts(row["notifications"], row["timezone"]),
         text=row["text"],
         was=row["was"],
         confidence=view.percent(row["confidence"]),

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataflows.dead_letters import CUT, PART, WHOLE, Place, dead_letter, place, redriven
+from dataflows.dead_letters import CUT, PART, WHOLE, Place, dead_letter, place
 from dataflows.dedup import Dedup
 from eventlog.kafka_topics import DEAD_BYTES
 from eventlog.log import Entry
+from eventlog.redriven import redriven
 from rules.grammar import grammar
 from rules.settings import DedupSettings
 from schemas.codec import Codec, RegistryUnavailable

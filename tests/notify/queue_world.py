@@ -10,8 +10,9 @@ from uuid import NAMESPACE_URL, uuid5
 
 import psycopg2
 
-from dataflows.dead_letters import dead_letter, redriven
+from dataflows.dead_letters import dead_letter
 from eventlog.log import Append
+from eventlog.redriven import redriven
 from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
 from images.store import FolderStore
