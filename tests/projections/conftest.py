@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import psycopg2
 import pytest
 
+from eventlog.registry import SqliteRegistry
+from eventlog.sqlite import SqliteLog
 from projections.alert_queries import AlertQueries
 from projections.alert_view import AlertView
 from projections.queries import SightingQueries
 from projections.view import SightingsView
+from schemas.codec import Codec
 from tests.projections.sightings import LOG
 
 ALERTS = ("alpr_alerts", "alpr_alerts_next", "alpr_alerts_old")
@@ -19,6 +23,20 @@ ALERTS = ("alpr_alerts", "alpr_alerts_next", "alpr_alerts_old")
 def postgres_server(request: pytest.FixtureRequest, postgres_server: str) -> str:
     """ALPR_TEST_DATABASE_URL or the wheel's 18, as for every test, and then Debian's 15."""
     return postgres_server if request.param == "given" else request.getfixturevalue("postgres15")
+
+
+@pytest.fixture
+def codec(tmp_path: Path) -> Iterator[Codec]:
+    with closing(SqliteRegistry(tmp_path / "log")) as registry:
+        codec = Codec(registry)
+        codec.register()
+        yield codec
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    with closing(SqliteLog(tmp_path / "log", partitions=2)) as log:
+        yield log
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 
 from eventlog.log import Append
-from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
 from projections.alert_queries import AlertQueries
 from projections.alert_rebuild import RebuiltAlerts, drop_old_alerts, rebuild_alerts
@@ -29,20 +27,6 @@ RECORDS = {
     RULES.name: "RuleVersion",
     WATCHLIST.name: "WatchlistEntry",
 }
-
-
-@pytest.fixture
-def codec(tmp_path: Path) -> Iterator[Codec]:
-    with closing(SqliteRegistry(tmp_path / "log")) as registry:
-        codec = Codec(registry)
-        codec.register()
-        yield codec
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[SqliteLog]:
-    with closing(SqliteLog(tmp_path / "log", partitions=2)) as log:
-        yield log
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import psycopg2
 import pytest
@@ -20,20 +19,6 @@ from projections.view import SightingsView, change_of
 from schemas.codec import Codec
 from schemas.topics import DETECTED
 from tests.projections.sightings import event_id, progress, sighting
-
-
-@pytest.fixture
-def codec(tmp_path: Path) -> Iterator[Codec]:
-    with closing(SqliteRegistry(tmp_path / "log")) as registry:
-        codec = Codec(registry)
-        codec.register()
-        yield codec
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[SqliteLog]:
-    with closing(SqliteLog(tmp_path / "log", partitions=2)) as log:
-        yield log
 
 
 def append(log: SqliteLog, codec: Codec, partition: int, changes: list) -> None:

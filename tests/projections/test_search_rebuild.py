@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -39,20 +38,6 @@ from tests.projections.sightings import NOON, event_id, progress, sighting
 
 class Killed(Exception):
     """The end of a rebuild or of a writer."""
-
-
-@pytest.fixture
-def codec(tmp_path: Path) -> Iterator[Codec]:
-    with closing(SqliteRegistry(tmp_path / "log")) as registry:
-        codec = Codec(registry)
-        codec.register()
-        yield codec
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[SqliteLog]:
-    with closing(SqliteLog(tmp_path / "log", partitions=2)) as log:
-        yield log
 
 
 @pytest.fixture
