@@ -22,6 +22,7 @@ from dataflows.log_io import Batch, LogSink, LogSource, part_name
 from dataflows.observe import alert_events, alerts_triggered, evaluation
 from dataflows.patience import Patience
 from eventlog.log import Append, Entry, Log, LogUnavailable
+from eventlog.span import first_since
 from projections.rulebook import RulebookFollower
 from rules.alerts.matching import Matching
 from rules.alerts.raising import Raising, UnknownRule
@@ -230,6 +231,11 @@ def alerts_flow(
     return flow
 
 
+def _starts(log: Log, since: int) -> dict[int, int]:
+    near = log.since(DETECTED.name, since)
+    return {p: first_since(log, DETECTED.name, p, since, low) for p, low in near.items()}
+
+
 def flow() -> Dataflow:
     """The dataflow on the settings' log, for ``python -m bytewax.run dataflows.alerts``."""
     from alpr import wiring
@@ -241,7 +247,7 @@ def flow() -> Dataflow:
         codec = wiring.open_codec(settings, waits=True)
         waits = Patience((LogUnavailable, RegistryUnavailable))
         since = time.time_ns() // 1000 - FRESH_US
-        starts = waits.until(lambda: dict(log.since(DETECTED.name, since)))
+        starts = waits.until(lambda: _starts(log, since))
         following = Following(RulebookFollower(log, codec))
         Delivered(wiring.open_log(settings, waits=True), codec).start()
         return alerts_flow(log, codec, following, starts)

@@ -68,6 +68,7 @@ class Consumer:
         self._clock = clock
         self._ring = ring
         self._positions: dict[int, int] | None = None
+        self._told_from: dict[int, int] = {}
         self._quiet_since = 0.0
         self._escalated = 0.0
         self._marked = 0.0
@@ -86,6 +87,7 @@ class Consumer:
         if positions is None:
             self._follower.complete()
             positions = self._queue.positions()
+            self._told_from = self._queue.told_from()
         read = 0
         try:
             for partition in sorted(positions):
@@ -246,6 +248,10 @@ class Consumer:
         """Wall time in microseconds."""
         return self._clock()
 
+    def history(self, entry: Entry) -> bool:
+        """Whether it was there before this queue was."""
+        return entry.offset < self._told_from.get(entry.partition, 0)
+
     def redriven(self, entry: Entry) -> bool:
         """Whether somebody sent the record again."""
         return self._dead.redriven(entry)
@@ -272,6 +278,8 @@ class _Reading:
         after, news = fold(before, event, redriven=again)
         if after != before:
             page.keep(after, self._now)
+        if self._consumer.history(self._entry):
+            return 0
         if event["kind"] in ("acknowledged", "resolved", "withdrawn", "escalated"):
             page.calm(event["alert_id"])
         # One that is raised anew may be escalated anew, which is nothing new in an alert's life.

@@ -89,6 +89,15 @@ class Queue:
             )
             return dict(cursor.fetchall())
 
+    def told_from(self) -> dict[int, int]:
+        """The offset of each partition before which all is history, to be told to nobody."""
+        with self._session.transaction() as cursor:
+            cursor.execute(
+                "SELECT partition, told_from FROM positions WHERE topic = %s AND log_uuid = %s",
+                (ALERTS.name, self._log_uuid),
+            )
+            return dict(cursor.fetchall())
+
     @contextmanager
     def writing(self, partition: int, expected: int, next_offset: int) -> Iterator["Page"]:
         """A page to write on; with the block's end it and the position are there, or neither."""

@@ -90,7 +90,9 @@ class Service:
         """Deliver until the event is set. Raises what waiting does not mend."""
         parts = self._parts
         try:
-            self._patience.until(lambda: begin(parts.url, parts.log, parts.schema))
+            self._patience.until(
+                lambda: begin(parts.url, parts.log, parts.schema, now=parts.clock())
+            )
         except Ending:
             return
         lanes = Lanes(self._session(), parts.clock)

@@ -1,6 +1,7 @@
 """The queue's schema in PostgreSQL, connections to it, and where reading the alerts begins."""
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
@@ -11,11 +12,15 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from eventlog.log import Log
+from eventlog.span import first_since
 from projections.database import alive, connect, speaking
 from projections.errors import ViewMismatch
 from schemas.topics import ALERTS
 
 SCHEMA = "alpr_notify"
+KNOWN = 1_200_000_000
+"""Microseconds of alpr.alerts before a queue's beginning that it knows: twice what the alerts' flow
+goes back without its store, and an alert is told at most after it was raised."""
 _LOCK = 0x6E6F7469  # 'noti': one at a time changes the schema, or stores where reading begins
 
 
@@ -94,23 +99,32 @@ def _steps() -> tuple[str, ...]:
     )
 
 
-def begin(url: str, log: Log, schema: str = SCHEMA) -> dict[int, int]:
-    """Where reading alpr.alerts goes on, by partition: where it was, else the log's end.
+def begin(url: str, log: Log, schema: str = SCHEMA, *, now: int | None = None) -> dict[int, int]:
+    """Where reading alpr.alerts goes on, by partition: where it was, else a little before the end.
 
-    The end is stored at once, so that what is appended after this call is told, whoever reads it
-    and when, and nothing that was there before. A position beyond the log's end, as after a log
-    was put back to an older copy, becomes the end. Raises ViewMismatch for another log's queue.
+    Of what was there before this call nothing is told; of what is appended after it all is,
+    whoever reads it and when. The last of what was there is read nevertheless: should the alerts'
+    flow have lost its store as well, it raises the latest alerts again, and they are known then.
+    A position beyond the log's end, as after a log was put back to an older copy, becomes the end.
+    Raises ViewMismatch for another log's queue. ``now`` is the wall's time, microseconds UTC.
     """
     migrate(url, schema)
     ends = {p: log.end(ALERTS.name, p) for p in range(log.partitions(ALERTS.name))}
+    since = (time.time_ns() // 1000 if now is None else now) - KNOWN
+    near = log.since(ALERTS.name, since)
+    starts = {
+        p: min(end, first_since(log, ALERTS.name, p, since, near.get(p, 0)))
+        for p, end in ends.items()
+    }
     with closing(Session(url, schema)) as session, session.transaction() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         for partition, end in ends.items():
             cursor.execute(
-                "INSERT INTO positions AS at VALUES (%s, %s, %s, %s) "
-                "ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset "
-                "WHERE at.log_uuid = excluded.log_uuid AND at.next_offset > excluded.next_offset",
-                (ALERTS.name, partition, end, log.uuid),
+                "INSERT INTO positions AS at (topic, partition, next_offset, log_uuid, told_from) "
+                "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (topic, partition) DO UPDATE "
+                "SET next_offset = excluded.told_from, told_from = excluded.told_from "
+                "WHERE at.log_uuid = excluded.log_uuid AND at.next_offset > excluded.told_from",
+                (ALERTS.name, partition, starts[partition], log.uuid, end),
             )
         cursor.execute("SELECT partition, next_offset, log_uuid FROM positions")
         rows = cursor.fetchall()

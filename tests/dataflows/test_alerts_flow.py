@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ from urllib.request import urlopen
 import pytest
 
 from alpr.backtest import backtest
+from dataflows.alerts import _starts
 from dataflows.dedup import Dedup
 from eventlog.log import Append
 from eventlog.registry import SqliteRegistry
@@ -219,6 +221,16 @@ def test_without_its_store_it_begins_with_the_last_ten_minutes_and_repeats_no_ot
         world.quiet()
     after = world.alerts()
     assert {name: a.state for name, a in after.items()} == {n: a.state for n, a in before.items()}
+
+
+def test_without_its_store_it_leaves_what_was_appended_longer_ago(tmp_path: Path, world: World):
+    past = time.time_ns() // 1000 - 3_600_000_000
+    for partition, records in world.sightings.items():
+        old = [replace(record, appended_at=past) for record in records[:-50]]
+        world.log.append(DETECTED.name, partition, old)
+        world.log.append(DETECTED.name, partition, records[-50:])
+    starts = _starts(world.log, past + 1)
+    assert starts == {p: world.log.end(DETECTED.name, p) - 50 for p in range(PARTITIONS)}
 
 
 def test_it_counts_what_it_did_and_what_notify_did_on_the_port_it_is_given(

@@ -246,6 +246,25 @@ def test_without_stored_progress_reading_starts_at_the_end(tmp_path, postgres_ur
     again.close()
 
 
+def test_what_the_engine_raises_again_is_told_to_nobody_by_a_queue_that_is_new_as_well(
+    tmp_path, postgres_url
+):
+    forget(postgres_url)
+    world = World(tmp_path, postgres_url)
+    world.put(rule(webhook(", on: [raised, updated, withdrawn]")))
+    told = [alert(n) for n in range(5)]
+    assert len(world.tell(*told)) == 5
+    forget(postgres_url)
+    begin(postgres_url, world.log, now=world.now)
+    world.close()
+    again = World(tmp_path, postgres_url)
+    again.version = world.version
+    assert again.tell(*told) == []
+    assert again.tell(alert(1, "withdrawn", revision=2)) == []
+    assert len(again.tell(alert(7))) == 1
+    again.close()
+
+
 def test_what_comes_after_begin_is_told_whenever_the_process_starts(world):
     world.put(rule(webhook()))
     assert begin(world.url, world.log) == {0: 0, 1: 0}
