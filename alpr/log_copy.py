@@ -129,7 +129,7 @@ class Translator:
             return self._erased.get(key, self._keyed(entry.topic, key))
         name, record = self._read.decode(entry.value)
         if name != "PlateEvent":
-            return None  # progress of partitions that the target does not have
+            return None  # what is about partitions that the target does not have
         camera = record["camera_group"] or record["camera_id"]
         where = self._keyed(entry.topic, camera.encode())
         if key in self._erased:

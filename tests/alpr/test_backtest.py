@@ -470,6 +470,16 @@ def test_a_rule_that_looks_back_further_than_is_replayed_is_told(site: Site, cap
     assert "it may raise what it would not have then" in out
 
 
+def test_a_log_that_begins_after_since_is_told(site: Site, capsys):
+    site.sees("A1")
+    site.wait(10)
+    Path("a.yaml").write_text('rules: [{name: new here, plates: ["A1"]}]')
+    assert main(["rules", "backtest", "a.yaml", "--since", "2020-01-01"]) == 0
+    out = capsys.readouterr().out
+    assert ", where the log begins, in " in out
+    assert "looks back over " not in out
+
+
 def test_the_command_tells_rule_by_rule(site: Site, capsys):
     site.rule(rule("a", plates=["A1", "B2"]))
     site.wait(10)

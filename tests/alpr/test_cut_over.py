@@ -259,7 +259,7 @@ def records(log: Log, codec: Codec, topic: str) -> Counter[Record]:
     found: Counter[Record] = Counter()
     for entry in chain.from_iterable(partitions(log, topic)):
         name, record = codec.decode(entry.value or b"")
-        if name != "Progress":
+        if name not in ("Progress", "CameraState"):
             headers = repr(sorted(entry.headers.items())).encode()
             found[entry.key, headers, entry.appended_at, repr((name, record))] += 1
     return found

@@ -206,7 +206,7 @@ def test_what_a_person_changed_is_told_when_the_file_is_applied(rules: Rules, ca
     alpr("disable", "a")
     capsys.readouterr()
     assert alpr("apply", "mine.yaml") == 0
-    assert "a: left as it is, changed by cli:" in capsys.readouterr().err
+    assert "a: left as it is, last changed by cli:" in capsys.readouterr().err
     assert alpr("apply", "mine.yaml", "--force") == 0
     assert rules.standing()["a"]["enabled"] is True
 

@@ -12,7 +12,7 @@ from alpr.settings import Settings, load
 from dataflows import index, metrics, project
 from eventlog.log import Append
 from eventlog.sqlite import SqliteLog
-from schemas.topics import DETECTED, DLQ, RAW, REJECTED
+from schemas.topics import ALERTS, DETECTED, DLQ, RAW, REJECTED
 
 
 @pytest.fixture
@@ -81,6 +81,8 @@ def test_the_lag_of_every_reader_is_shown_for_each_of_its_topics(
         ("alpr-dedup", RAW.name): "2",
         ("alpr-storage-consumer", DETECTED.name): "-",
         ("alpr-elasticsearch-consumer", DETECTED.name): "-",
+        ("alpr-alert-engine", DETECTED.name): "-",
+        ("alpr-notify", ALERTS.name): "-",
         ("alpr-metrics", RAW.name): "0",
         ("alpr-metrics", REJECTED.name): "-",
         ("alpr-metrics", DETECTED.name): "-",
