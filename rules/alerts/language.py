@@ -44,6 +44,8 @@ SURE = 0.8
 MAX_CONDITIONS = 20_000
 """Conditions of one rule, every plate of a list counted."""
 
+MAX_PROGRAM = 100_000
+"""Instructions that RE2 makes of one rule's regular expressions: 7 MB, and 0.2 s to make a set."""
 MAX_PROBLEMS = 200
 """Problems that are told of a file; where there are more, the rest is not looked for."""
 
@@ -66,7 +68,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.problems: list[tuple[Path, str]] = []
-        self._count = 0
+        self._count = self._program = 0
 
     def rule(self, value: Plain, path: Path) -> Rule:
         """The rule of a mapping. With problems, what it returns is not to be used."""
@@ -78,6 +80,13 @@ class Reader:
         if self._count > MAX_CONDITIONS:
             told = f"has {self._count:,} conditions, {MAX_CONDITIONS:,} is the most"
             self._wrong(path, f"{told}: keep plates on a watchlist and ask for that")
+        if self._program > MAX_PROGRAM:
+            told = f"{self._program:,} instructions of RE2, {MAX_PROGRAM:,} is the most"
+            self._wrong(
+                path,
+                f"has regular expressions of {told}: write fewer, without long repetitions"
+                r" and classes such as \pL",
+            )
         if isinstance(pattern, Silent) and not _asks_only_camera(where):
             self._wrong(
                 (*path, "conditions"),
@@ -262,7 +271,7 @@ class Reader:
             self._wrong((*path, "similarity"), "has a meaning for match_type: fuzzy alone")
         if match == "regex":
             try:
-                regex(written_as)
+                self._program += regex(written_as).programsize
             except PatternError as error:
                 self._wrong(here, f"RE2 does not take this regular expression: {error}")
             return PlateIs(written_as, match)

@@ -861,6 +861,15 @@ def test_the_sample_is_sound_and_sends_nothing_before_somebody_says_so() -> None
     assert {Count, Dwell, Unseen, Sequence, Convoy, Travel, Silent} <= patterns
 
 
+def test_regular_expressions_that_are_large_together_are_refused() -> None:
+    one = "- {match_type: regex, pattern: '(?:\\pL){0,12}%d'}"
+    few, many = ("\n      ".join(one % n for n in range(count)) for count in (6, 60))
+    text = "rules:\n  - name: Any\n    conditions:\n      plate_patterns:\n      %s"
+    assert parse(text % few, "rules").rules
+    with pytest.raises(RulesError, match="instructions of RE2, 100,000 is the most"):
+        parse(text % many, "rules")
+
+
 # The docs
 
 
