@@ -1,10 +1,12 @@
 """What people say through the API, appended to the log in their name."""
 
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from api.guard import visitor
-from eventlog.log import Log
+from eventlog.log import Log, LogUnavailable
 from eventlog.span import span
 from projections.statements import Statements
 from rules.alerts.life import Alert
@@ -14,6 +16,9 @@ from schemas.records import AlertEvent, RuleVersion, WatchlistEntry
 from schemas.topics import RULES
 
 OpenLog = Callable[[], tuple[Log, Codec]]
+_PATIENCE_S = 5.0
+_AT_ONCE = 1_000  # entries of a watchlist
+_BREATH_S = 0.001  # a lock is not fair: who lets go and takes it at once has it again
 
 
 def actor() -> str:
@@ -29,9 +34,12 @@ class Voice:
     RegistryUnavailable. ``clock`` gives microseconds UTC.
     """
 
-    def __init__(self, open_log: OpenLog, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, open_log: OpenLog, clock: Callable[[], int], patience: float = _PATIENCE_S
+    ) -> None:
         self._open = open_log
         self.clock = clock
+        self._patience = patience
         self._turn = threading.Lock()
         self._log: tuple[Log, Codec] | None = None
         self._definitions: dict[str, str | None] = {}
@@ -39,7 +47,7 @@ class Voice:
 
     def rules(self, rules: Sequence[Rule]) -> list[RuleVersion]:
         """New versions of those rules that are not as the log has them; what was written."""
-        with self._turn:
+        with self._my_turn():
             statements = self._statements()
             known = self._follow()
             return [
@@ -50,28 +58,40 @@ class Voice:
 
     def definition(self, name: str) -> str | None:
         """The rule as the log has it now; None where there is none."""
-        with self._turn:
+        with self._my_turn():
             return self._follow().get(name)
 
     def definitions(self) -> dict[str, str]:
         """Every rule as the log has it now, by name."""
-        with self._turn:
+        with self._my_turn():
             return {name: one for name, one in self._follow().items() if one is not None}
 
     def remove_rule(self, name: str) -> RuleVersion:
         """The end of a rule; what was written."""
-        with self._turn:
+        with self._my_turn():
             return self._statements().remove_rule(name, actor())
 
     def watch(self, entries: Sequence[WatchlistEntry]) -> None:
-        """Versions of entries of watchlists."""
-        with self._turn:
-            self._statements().watch(entries)
+        """Versions of entries of watchlists. Others have their say between those of a long list."""
+        for start in range(0, len(entries), _AT_ONCE):
+            with self._my_turn():
+                self._statements().watch(entries[start : start + _AT_ONCE])
+            time.sleep(_BREATH_S)
 
     def alert(self, alert: Alert, kind: str, comment: str) -> AlertEvent:
         """What somebody did about an alert; what was written."""
-        with self._turn:
+        with self._my_turn():
             return self._statements().alert(alert, kind, actor(), comment)
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        # Who waits holds one of the server's threads, and has not yet said anything.
+        if not self._turn.acquire(timeout=self._patience):
+            raise LogUnavailable(f"others have been writing to the log for {self._patience:g} s")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def _opened(self) -> tuple[Log, Codec]:
         if self._log is None:
