@@ -55,13 +55,14 @@ class Stopped(AlprError):
 class BacktestResult:
     """What rules would have raised from ``since`` to ``until`` (log time, microseconds UTC).
 
-    The replay began at ``start``, or where the log does. ``step`` is an hour or a day, of
-    ``by_time``.
+    The replay began at ``start``, or where the log does; ``whole``: with the first record that
+    there ever was. ``step`` is an hour or a day, of ``by_time``.
     """
 
     since: int
     until: int
     start: int
+    whole: bool
     step: int
     records: int
     unreadable: int
@@ -131,6 +132,7 @@ def backtest(  # noqa: PLR0917 (what is replayed, through what, from when to whe
             since=since,
             until=until,
             start=max(start, replay.first_at or start),
+            whole=replay.whole,
             step=step,
             records=replay.records,
             unreadable=replay.unreadable,
@@ -240,6 +242,7 @@ class _Replay:
         self.unreadable = 0
         self.poison = 0
         self.first_at: int | None = None
+        self.whole = False
 
     def run(
         self,
@@ -250,6 +253,7 @@ class _Replay:
     ) -> None:
         """Fold what was appended from ``start`` on and before ``until``."""
         firsts, ends = self._bounds(start)
+        self.whole = not any(firsts)
         total = sum(ends) - sum(firsts)
         streams = [
             span(self._log, DETECTED.name, partition, first, end)

@@ -20,7 +20,7 @@ from alpr.errors import AlprError, ConfigError
 COMMANDS = {
     "demo": ("alpr.demo", "render a drive-by (or take a video) and show its sightings"),
     "read": ("alpr.read", "pictures, videos, folders to sightings, without any service"),
-    "up": ("alpr.up", "edge, flows, ticker and API as supervised processes"),
+    "up": ("alpr.up", "edge, flows, deliveries, ticker and API as supervised processes"),
     "edge": ("alpr.commands.edge", "read the cameras into the log"),
     "api": ("alpr.commands.api", "the query API and its pages"),
     "ticker": ("alpr.ticker", "wall time into the log, and its retention"),

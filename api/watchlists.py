@@ -227,6 +227,8 @@ def _row(row: Row, now: int) -> dict[str, Any]:
         **row,
         "begins": told(row["valid_from"]),
         "ends": told(row["valid_to"]),
+        # One that is given without a time of day is included, and ends with the next midnight.
+        "last": told(row["valid_to"] and row["valid_to"] - _US),
         "changed": told(row["appended_at"]),
         "validity": "over" if over else "not yet" if early else "",
     }

@@ -194,7 +194,7 @@ def _tell_applied(path: str, done: Applied) -> None:
             print(printable(f"{name}: {fate}"))
     for name, why in done.left.items():
         print(
-            printable(f"{name}: left as it is, {why} since; --force takes it from {path}"),
+            printable(f"{name}: left as it is, last {why}; --force takes it from {path}"),
             file=sys.stderr,
         )
     if done.same:
@@ -293,9 +293,10 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
 
 
 def _told(result: BacktestResult) -> Iterator[str]:
+    early = f"{_about(max(0, result.since - result.start))} before --since"
     yield (
         f"{result.records:,} records from {shown(result.start)} on, "
-        f"{_about(max(0, result.since - result.start))} before --since, "
+        f"{'where the log begins' if result.whole else early}, "
         f"in {result.took_s:.1f} s: {result.records_per_s:,.0f} records/s"
     )
     if result.unreadable or result.poison:
@@ -364,8 +365,8 @@ def _difference(sign: str, one: Found) -> str:
 
 def _further(rule: RuleResult, result: BacktestResult) -> str:
     """What to say of a rule that looks further back than the replay."""
-    back = result.since - result.start
-    if rule.needs is not None and rule.needs <= back:
+    back = max(0, result.since - result.start)
+    if result.whole or (rule.needs is not None and rule.needs <= back):
         return ""
     needs = "all there is" if rule.needs is None else _about(rule.needs)
     return (

@@ -98,6 +98,7 @@ function follow(board) {
   const empty = document.getElementById("empty");
   let cursor = board.dataset.cursor;
   let held = new Map();
+  let timer = 0;
   let source = null;
 
   function show(name, words) {
@@ -153,6 +154,22 @@ function follow(board) {
     }
     waiting.hidden = held.size === 0;
     waiting.textContent = held.size === 1 ? "1 new alert" : `${held.size} new alerts`;
+    count();
+  }
+
+  // How many there are in each state, as this page would say it now.
+  function count() {
+    timer ||= setTimeout(async () => {
+      timer = 0;
+      try {
+        const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+        if (!answer.ok) return;
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        for (const part of [".title .muted", ".chips"]) {
+          document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes);
+        }
+      } catch { /* the stream itself tells when the connection is lost */ }
+    }, 2000);
   }
 
   function release() {

@@ -69,6 +69,7 @@ def BACKTEST(rules: Any, since: int, progress: Any) -> dict[str, Any]:
         needs=None,
     )
     result = BacktestResult(
+        whole=True,
         since=NOON - 5 * DAY_US,
         until=NOON + DAY_US,
         start=NOON - 6 * DAY_US,
