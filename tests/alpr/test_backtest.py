@@ -474,7 +474,7 @@ def test_a_rule_that_looks_back_further_than_is_replayed_is_told(site: Site, cap
 def test_a_log_that_begins_after_since_is_told(site: Site, capsys):
     site.sees("A1")
     site.wait(10)
-    Path("a.yaml").write_text('rules: [{name: here, conditions: {plates: A1}}]')
+    Path("a.yaml").write_text('rules: [{name: here, conditions: {plates: ["A1"]}}]')
     assert main(["rules", "backtest", "a.yaml", "--since", "2020-01-01"]) == 0
     out = capsys.readouterr().out
     assert ", where the log begins, in " in out
