@@ -78,6 +78,8 @@ class Held:
     """the first place at which items changed since ``marks`` were made"""
     marks: list[Any] = field(default_factory=list[Any])
     """what a pattern noted on its way through the items, to begin there; no part of the state"""
+    live: Any = None
+    """where it stopped, to go on from when only more came; no part of the state"""
 
     def touch(self, captured_at: int, event_id: str) -> None:
         """Note that something changed at a place."""

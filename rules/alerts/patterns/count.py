@@ -3,6 +3,8 @@
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from rules.alerts.calendar import local_day
@@ -28,6 +30,31 @@ CROWD = 4_096
 
 MARKED = 64
 """Sightings between two marks from which a count can go on."""
+
+
+@dataclass(slots=True)
+class _Live:
+    """How far a count has come: at which sighting, in which run, with what in the window."""
+
+    key: tuple[int, str] | tuple[()]
+    run: Claim | None
+    found: dict[str, Claim]
+    window: deque[Item] = field(default_factory=deque[Item])
+    plates: Counter[str] = field(default_factory=Counter[str])
+    passed: int = 0
+
+    def enter(self, item: Item) -> None:
+        """The window reaches a sighting."""
+        self.window.append(item)
+        self.plates[item.evidence.plate] += 1
+
+    def leave(self, until: int) -> None:
+        """The window leaves what was captured until a time."""
+        while self.window[0].captured_at <= until:
+            gone = self.window.popleft().evidence.plate
+            self.plates[gone] -= 1
+            if not self.plates[gone]:
+                del self.plates[gone]
 
 
 class Sliding:
@@ -56,21 +83,32 @@ class Sliding:
         return value_of(item, self._by)
 
     def claims(self, subject: str, items: list[Item], held: Held, now: int) -> list[Claim]:
-        """One for each run; it goes on from the last mark before what changed."""
+        """One for each run; it goes on from where it stopped, or the last mark before a change."""
+        live: _Live | None = held.live
         if held.touched:
             touched = held.touched
             held.marks = [mark for mark in held.marks if mark[0] < touched]
             held.touched = ()
-        key, run, said = held.marks[-1] if held.marks else ((), held.carry, ())
-        found = {claim.alert_id: claim for claim in said}
-        begin = bisect_right(items, key, key=_place) if key else 0
-        for number, (item, now_run) in enumerate(self._walk(subject, items, held, begin, run)):
-            run = now_run
-            if run is not None:
-                found[run.alert_id] = run
-            if number % MARKED == MARKED - 1:
-                held.marks.append((item[:2], run, tuple(found.values())))
-        return list(found.values())
+            if live is not None and live.key >= touched:
+                live = None
+        if live is None:
+            key, run, said = held.marks[-1] if held.marks else ((), held.carry, ())
+            live = _Live(key, run, {claim.alert_id: claim for claim in said})
+            begin = bisect_right(items, key, key=_place) if key else 0
+            if begin:
+                first = items[begin - 1].captured_at - self._within
+                for item in items[bisect_right(items, first, key=_captured) : begin]:
+                    live.enter(item)
+        else:
+            begin = bisect_right(items, live.key, key=_place)
+        for item in self._walk(subject, items, held, begin, live):
+            if live.run is not None:
+                live.found[live.run.alert_id] = live.run
+            live.passed += 1
+            if live.passed % MARKED == 0:
+                held.marks.append((item[:2], live.run, tuple(live.found.values())))
+        held.live = live if len(items) > MARKED else None  # of few it is made anew
+        return list(live.found.values())
 
     def due(self, held: Held, now: int) -> int:
         """Never."""
@@ -86,10 +124,11 @@ class Sliding:
         """Drop what no window sees, and keep what run goes on."""
         carry: Claim | None = held.carry
         subject = self.subject(held.items[0]) if held.items else ""
-        for item, run in self._walk(subject, held.items, held, 0, carry):
+        live = _Live((), carry, {})
+        for item in self._walk(subject, held.items, held, 0, live):
             if item.captured_at >= floor:
                 break
-            carry = run
+            carry = live.run
         if carry is not None and carry.last_at + self._within <= floor:
             carry = None
         held.carry, held.settled = carry, floor
@@ -97,34 +136,21 @@ class Sliding:
         del held.items[: max(seen, held.before(floor) - self._back)]
 
     def _walk(
-        self, subject: str, items: list[Item], held: Held, begin: int, run: Claim | None
-    ) -> Iterator[tuple[Item, Claim | None]]:
-        """Each sighting from a place on that is not settled, with the run it belongs to so far."""
-        window: deque[Item] = deque()
-        plates: Counter[str] = Counter()
-        first = begin
-        if begin:
-            first = bisect_right(items, items[begin - 1].captured_at - self._within, key=_captured)
-        for place in range(first, len(items)):
-            item = items[place]
-            window.append(item)
-            if self._distinct:
-                plates[item.evidence.plate] += 1
-            while window[0].captured_at <= item.captured_at - self._within:
-                gone = window.popleft().evidence.plate
-                if self._distinct:
-                    plates[gone] -= 1
-                    if not plates[gone]:
-                        del plates[gone]
-            if place < begin:
-                continue
+        self, subject: str, items: list[Item], held: Held, begin: int, live: "_Live"
+    ) -> Iterator[Item]:
+        """Each sighting from a place on that is not settled, when ``live`` has come to it."""
+        for item in islice(items, begin, None):
+            live.enter(item)
+            live.leave(item.captured_at - self._within)
+            live.key = item[:2]
             if item.captured_at < held.settled:
                 continue
-            there = len(plates) if self._distinct else len(window)
+            there = len(live.plates) if self._distinct else len(live.window)
+            run = live.run
             if there < self._least:
                 run = None
             elif run is None or item.captured_at - run.last_at >= self._within:
-                run = self._begun(subject, item, window, there)
+                run = self._begun(subject, item, live.window, there)
             else:
                 run = run._replace(
                     number=max(run.number, there) if self._distinct else run.number + 1,
@@ -132,7 +158,8 @@ class Sliding:
                     last_at=item.captured_at,
                     until=item.captured_at,
                 )
-            yield item, run
+            live.run = run
+            yield item
 
     def _begun(self, subject: str, item: Item, window: deque[Item], there: int) -> Claim:
         at = item.captured_at

@@ -213,7 +213,7 @@ class Desk:
     def _settle(self, subject: str, held: Held, now: int, floor: int) -> None:
         there = {item.event_id for item in held.items}
         self._kind.settle(held, floor)
-        held.marks = []
+        held.marks, held.live = [], None
         for event_id in there.difference([item.event_id for item in held.items]):
             del self._where[event_id]
             self._families.pop(event_id, None)

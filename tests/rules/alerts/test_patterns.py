@@ -1,6 +1,7 @@
 """What sightings must be to one another, pattern by pattern."""
 
 import pickle
+from random import Random
 
 import pytest
 
@@ -259,6 +260,33 @@ def test_a_rule_that_comes_later_hears_of_cameras_that_are_silent_already():
     made.book.put("r", rule("r", pattern=Silent(longer=5 * MINUTE)), at(1000))
     (event,) = made.see(progress(1000, cameras=0))
     assert event["camera_id"] == "c1"
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_crowd_is_counted_on_as_it_is_counted_from_its_beginning(distinct, seed):
+    chance = Random(seed)
+    count = Count(12, "", 40 * SECOND, distinct)
+    counting, restarted = (Engine(book(rule("r", pattern=count))) for _ in range(2))
+    known: list[tuple[str, float, str]] = []
+    for number in range(700):
+        late = chance.choice((0, 0, 0, 5, 90))
+        seconds = number / 2 - late if number % 200 < 150 else number
+        name, plate = f"e{number}", f"34AB{chance.randrange(40):02}"
+        seen = [sighting(name, seconds, plate)]
+        if known and chance.random() < 0.15:
+            gone, then, was = chance.choice(known[-60:])
+            seen.append(sighting(gone, then, was, revision=2, status="retracted"))
+        if number % 10 == 0:
+            seen.append(progress(number / 2 - 3))
+        if number % 25 == 0:
+            restarted.restart()
+        known.append((name, seconds, plate))
+        for record in seen:
+            counting.see(record, at(number))
+            restarted.see(record, at(number))
+    assert counting.said == restarted.said
+    assert len(counting.said) > 20
 
 
 def test_a_plate_that_is_revised_leaves_the_count():
