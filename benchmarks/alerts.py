@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -46,14 +47,20 @@ class Receiver:
 
     def __init__(self) -> None:
         self.heard: dict[str, float] = {}
-        heard = self.heard
+        self.alerts: dict[str, tuple[float, float]] = {}
+        """By plate, the capture of its first frame and when it was heard of."""
+        heard, alerts = self.heard, self.alerts
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                heard.setdefault(body["alert"]["plate"], time.time())
+                alert, now = body["alert"], time.time()
+                heard.setdefault(alert["plate"], now)
+                if alert.get("first_at"):
+                    first = datetime.fromisoformat(alert["first_at"]).timestamp()
+                    alerts.setdefault(alert["plate"], (first, now))
                 self.send_response(204)
                 self.end_headers()
 
