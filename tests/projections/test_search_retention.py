@@ -15,9 +15,7 @@ from projections.view import DAY, SightingsView
 from tests.projections.sightings import NOON, event_id, progress, sighting
 from tests.projections.test_search_rebuild import (  # noqa: F401 (fixtures)
     append,
-    codec,
     follow,
-    log,
     server,
 )
 
@@ -25,7 +23,7 @@ KEPT = 3
 
 
 @pytest.fixture
-def days(log, codec):  # noqa: F811
+def days(log, codec):
     """A sighting a day for six days; the log has come to the evening of the last."""
     append(log, codec, 0, [sighting(n, 1, at=NOON + n * DAY) for n in range(0, 6, 2)])
     append(log, codec, 1, [sighting(n, 1, at=NOON + n * DAY) for n in range(1, 6, 2)])
@@ -33,14 +31,14 @@ def days(log, codec):  # noqa: F811
 
 
 @pytest.fixture
-def index(log, codec, days, search):  # noqa: F811
+def index(log, codec, days, search):
     with closing(SearchView(search, log.uuid, retain_days=KEPT)) as view:
         follow(log, codec, view)
         yield view
 
 
 @pytest.fixture
-def rows(log, codec, days, url):  # noqa: F811
+def rows(log, codec, days, url):
     policies = Policies(retain_days=KEPT)
     with closing(SightingsView(url, log.uuid, policies=policies)) as view:
         follow(log, codec, view)
@@ -64,7 +62,7 @@ def test_both_views_keep_the_same_days_by_the_time_of_the_log(index, rows, searc
 
 
 @pytest.mark.slow
-def test_what_went_does_not_come_back(log, codec, index, search):  # noqa: F811
+def test_what_went_does_not_come_back(log, codec, index, search):
     index.retain(NOON + 5 * DAY)
     append(log, codec, 0, [sighting(0, 5, at=NOON), sighting(2, 5, at=NOON + 2 * DAY)])
     with closing(SearchView(search, log.uuid, retain_days=KEPT)) as another:
@@ -76,8 +74,8 @@ def test_what_went_does_not_come_back(log, codec, index, search):  # noqa: F811
 
 @pytest.mark.slow
 def test_a_rebuild_leaves_it_out_too_and_reports_no_difference(
-    log,  # noqa: F811
-    codec,  # noqa: F811
+    log,
+    codec,
     index,
     search,
 ):
@@ -94,8 +92,8 @@ def test_a_rebuild_leaves_it_out_too_and_reports_no_difference(
 
 @pytest.mark.slow
 def test_what_goes_while_a_rebuild_compares_is_no_difference(
-    log,  # noqa: F811
-    codec,  # noqa: F811
+    log,
+    codec,
     index,
     search,
     monkeypatch,
@@ -115,7 +113,7 @@ def test_what_goes_while_a_rebuild_compares_is_no_difference(
     assert shown(search) == events(3, 4, 5)
 
 
-def test_the_rows_of_a_rebuild_are_those_that_live_on(rows, log, codec, url):  # noqa: F811
+def test_the_rows_of_a_rebuild_are_those_that_live_on(rows, log, codec, url):
     Retention(rows).look()
     rebuilt = rebuild(url, log, codec)
     assert (rebuilt.rows, rebuilt.differences) == (4, [])

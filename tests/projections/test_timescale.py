@@ -12,7 +12,7 @@ from projections.rebuild import Rebuilt, rebuild
 from projections.timescale import HOURLY, Policies, Timescale, found
 from projections.view import DAY, SightingsView
 from tests.projections.sightings import LOG, NOON, event_id, sighting
-from tests.projections.test_rebuild import append, codec, follow, log  # noqa: F401 (fixtures)
+from tests.projections.test_rebuild import append, follow
 
 
 def ask(url: str, statement: str, *values: object) -> list[tuple]:
@@ -81,7 +81,7 @@ def test_dropped_days_leave_rows_counts_and_hours_alike(community, url):
             assert queries.stats()["total_events"] == 2
 
 
-def test_a_rebuilt_view_has_the_same_and_takes_the_policies(community, log, codec, url):  # noqa: F811
+def test_a_rebuilt_view_has_the_same_and_takes_the_policies(community, log, codec, url):
     append(log, codec, 0, [sighting(n, 1, at=NOON + n * DAY) for n in range(5)])
     with closing(SightingsView(url, log.uuid)) as view:
         follow(log, codec, view)
