@@ -23,7 +23,7 @@ setInterval(tellAges, 5000);
 
 // A picture that is gone (its time to be kept is over) leaves a word, not a broken sign.
 function mendPictures(root) {
-  for (const image of root.querySelectorAll(".crop img")) {
+  for (const image of root.querySelectorAll(".crop img, .frame img, td img")) {
     const gone = () => {
       const none = document.createElement("span");
       none.className = "none";

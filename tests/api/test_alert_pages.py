@@ -24,7 +24,7 @@ from tests.projections import alerts as made
 from tests.projections.sightings import NOON, event_id
 
 MINUTE, DAY_US = 60_000_000, 86_400_000_000
-EVIL, SILENT, GONE = 70, 71, 72
+EVIL, SILENT, GONE, LONG = 70, 71, 72, 73
 RULE = "rules:\n  - name: made here\n    conditions:\n      watchlist: stolen\n"
 PAGES = ("/alerts", "/rules", "/rules/new", "/rules/backtest", "/watchlists", "/watchlists/stolen")
 ACCEPT = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -219,6 +219,23 @@ def test_no_page_is_wider_than_its_screen_and_none_complains(tab: Tab, tmp_path:
         wide = tab.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, path
     assert tab.complaints == []
+
+
+def test_words_without_a_space_are_broken_and_a_picture_that_is_gone_is_told(
+    tab: Tab, watched: Watched
+):
+    word = "W" * 100
+    images = {**NO_PICTURES, "plate_url": "2025-06-15/gone.jpg"}
+    watched.say("RuleVersion", made.rule(word))
+    watched.say("AlertEvent", alert(LONG, rule=word, message=word, camera_id=word, images=images))
+    for path in (f"/rules/{word}", f"/alerts/{made.alert_id(LONG)}"):
+        tab.page.goto(path)
+        wide = tab.page.evaluate(
+            "[...document.querySelectorAll('html, .panel')]"
+            ".filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.innerText)"
+        )
+        assert wide == [], path
+    assert tab.page.locator(".frame .none").text_content() == "Picture no longer kept"
 
 
 def test_an_alert_appears_by_itself_and_one_click_acknowledges_it(tab: Tab, watched: Watched):
