@@ -4,8 +4,8 @@
 
 ``alpr up`` watches an RTSP camera (Debian's GStreamer: gir1.2-gst-rtsp-server-1.0 python3-gi
 gstreamer1.0-plugins-good gstreamer1.0-plugins-bad) that plays a rendered drive-by, each plate of
-which is on a list. The time runs from the capture of the frame that opened the sighting, so it holds the
-reads that the vote waited for before it was sure; one JSON line.
+which is on a list. The time runs from the capture of the frame that opened the sighting, so it
+holds the reads that the vote waited for before it was sure; one JSON line.
 """
 
 import argparse
