@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     own = settings.changed(
         home=home,
         cameras=_cameras(home / "cameras.yaml", video),
+        alert_rules=_rules(home / "alert_rules.yaml"),
         api_port=_free_port(settings.api_host, settings.api_port),
     )
     say = _Quiet(home / "demo.log")
@@ -189,8 +190,20 @@ def _cameras(path: Path, video: Path) -> Path:
     return path
 
 
+def _rules(path: Path) -> Path:
+    """A rule that tells nobody: others would tell people of cars that are not there."""
+    rule = {
+        "name": "Deny list",
+        "description": "The plate is on a list of plates that may not come in",
+        "severity": "critical",
+        "conditions": {"watchlist": {"kinds": "deny"}},
+    }
+    path.write_text(yaml.safe_dump({"rules": [rule]}), encoding="utf-8")
+    return path
+
+
 def _watch(settings: Settings, plate: str) -> None:
-    """Put a plate on a list of the kind deny, for which the sample file of rules has a rule."""
+    """Put a plate on a list of the kind deny, for which the demonstration has a rule."""
     from alpr.wiring import open_codec, open_log
     from projections.statements import Statements
     from rules.alerts.watch_entry import entry
