@@ -16,6 +16,7 @@ from notify.channels import check
 from projections.statements import Statements
 from rules.alerts.document import MAX_CHARACTERS
 from rules.alerts.parse import RuleFile, RulesError, parse
+from rules.alerts.rule import Rule
 from schemas.codec import Codec, DecodeError
 from schemas.records import RuleVersion
 from schemas.topics import RULES
@@ -72,20 +73,19 @@ def load(path: Path) -> RuleFile:
         file = parse(content, str(path))
     except RulesError as error:
         raise RulesFileError([str(problem) for problem in error.problems]) from error
-    if problems := [f"{path}: {told}" for told in _options(file)]:
+    if problems := [f"{path}: {told}" for rule in file.rules for told in refused(rule)]:
         raise RulesFileError(problems)
     return file
 
 
-def _options(file: RuleFile) -> Iterator[str]:
-    """What the channels would refuse of the rules' actions, without looking for secrets."""
-    for rule in file.rules:
-        later = rule.escalation.actions if rule.escalation else ()
-        for action in (*rule.actions, *later):
-            try:
-                check(action.type, action.options)
-            except OptionsError as error:
-                yield f"rule {rule.name!r}: {error}"
+def refused(rule: Rule) -> Iterator[str]:
+    """What the channels would refuse of a rule's actions, without looking for secrets."""
+    later = rule.escalation.actions if rule.escalation else ()
+    for action in (*rule.actions, *later):
+        try:
+            check(action.type, action.options)
+        except OptionsError as error:
+            yield f"rule {rule.name!r}: {error}"
 
 
 def apply(log: Log, codec: Codec, path: Path, clock: Clock, *, force: bool = False) -> Applied:

@@ -99,7 +99,7 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
         longer than 10 seconds are refused; `alpr rules test` has no bound.
         """
         text = await bodies.text(request, MAX_BODY)
-        return await run_in_threadpool(_tested, text)
+        return await run_in_threadpool(_tested, watching, text)
 
     @routes.get("/rules/new", include_in_schema=False)
     def new() -> Response:
@@ -213,6 +213,8 @@ def _put(watching: Watching, name: str, text: str, yaml: bool) -> Response:
 
 
 def _write(watching: Watching, rules: Sequence[Rule], code: int) -> Response:
+    if problems := [told for rule in rules for told in watching.refused(rule)]:
+        raise BadInput("\n".join(problems), _plain(problems))
     written = watching.voice.rules(rules)
     names = {version["name"] for version in written}
     same = [rule.name for rule in rules if rule.name not in names]
@@ -253,6 +255,10 @@ def _problems(error: RulesError, lines: bool = True) -> list[dict[str, Any]]:
     ]
 
 
+def _plain(problems: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"line": None, "field": "", "message": message} for message in problems]
+
+
 def _bounded() -> Callable[[], None]:
     """What ends examples that take too long."""
     until = time.monotonic() + _LONGEST_TEST_S
@@ -267,12 +273,13 @@ def _bounded() -> Callable[[], None]:
     return step
 
 
-def _tested(text: str) -> Response:
+def _tested(watching: Watching, text: str) -> Response:
     try:
         file = parse(text, _WHERE)
     except RulesError as error:
         answer = {"ok": False, "problems": _problems(error), "rules": [], "examples": []}
         return Json(answer)
+    problems = [told for rule in file.rules for told in watching.refused(rule)]
     examples = [
         {**asdict(one), "passed": one.passed}
         for results in tried(file, _bounded()).values()
@@ -280,8 +287,8 @@ def _tested(text: str) -> Response:
     ]
     return Json(
         {
-            "ok": all(one["passed"] for one in examples),
-            "problems": [],
+            "ok": not problems and all(one["passed"] for one in examples),
+            "problems": _plain(problems),
             "rules": [{"name": rule.name, "words": words(rule)} for rule in file.rules],
             "examples": examples,
         }

@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from api.backtests import Backtests
 from api.voice import Voice
 from projections.alert_queries import AlertQueries
+from rules.alerts.rule import Rule
 
 T = TypeVar("T")
 
@@ -21,11 +22,15 @@ _WAITING = 8
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """The alerts' view, the log behind it, and what tries rules on history, if anything does."""
+    """The alerts' view, the log behind it, and what tries rules on history, if anything does.
+
+    ``refused`` gives what the channels would refuse of a rule's actions.
+    """
 
     queries: AlertQueries
     voice: Voice
     backtests: Backtests | None = None
+    refused: Callable[[Rule], Iterable[str]] = field(default=lambda _: ())
     patience: float = field(default=_PATIENCE_S)
     waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_WAITING))
 

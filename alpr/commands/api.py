@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from alpr.errors import Busy
 from alpr.logs import configure as configure_logs
+from alpr.rules_file import refused
 from alpr.settings import Settings
 from alpr.wiring import (
     open_alert_queries,
@@ -81,6 +82,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             open_alert_queries(database),
             Voice(lambda: (open_log(settings), open_codec(settings)), _now),
             Backtests(_backtest(settings)),
+            refused=refused,
         )
         app = create_app(
             queries,

@@ -51,6 +51,17 @@ def put(watch: httpx.Client, name: str, rule: Any = None) -> httpx.Response:
 # --- writing
 
 
+def test_what_a_channel_would_refuse_is_told_before_it_is_written(
+    watch: httpx.Client, watched: Watched
+):
+    rule = {**STOLEN, "actions": [{"type": "email", "to": "a@example.com", "subject": "{plat}"}]}
+    refused = put(watch, "stolen cars", rule)
+    assert refused.status_code == 422
+    assert "plat" in refused.json()["detail"]
+    assert refused.json()["problems"][0]["message"].startswith("rule 'stolen cars': ")
+    assert watched.records(RULES.name) == []
+
+
 def test_a_rule_is_written_as_a_version_of_the_log_and_read_back(
     watch: httpx.Client, watched: Watched
 ):

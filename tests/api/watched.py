@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from alpr.rules_file import refused
 from api.backtests import Backtest, Backtests
 from api.voice import Voice
 from api.watching import Watching
@@ -40,7 +41,9 @@ class Watched:
         self._next = dict.fromkeys(SHOWN, 0)
         self.queries = AlertQueries(url)
         self.voice = Voice(lambda: (self.log, self.codec), wall_clock)
-        self.watching = Watching(self.queries, self.voice, Backtests(backtest or _nothing))
+        self.watching = Watching(
+            self.queries, self.voice, Backtests(backtest or _nothing), refused=refused
+        )
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow)
         self._thread.start()
