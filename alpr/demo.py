@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 PORTS = 20  # tried from the settings' on, since a demonstration should not fail over one
 WAIT_S = 600.0
+# Whatever servers the settings name: a demonstration touches none of them.
+_EMBEDDED: dict[str, Any] = {
+    **dict.fromkeys(("log_url", "edge_log", "registry_url", "search_url", "images_url"), ""),
+    "database_url": "embedded",
+    "log_partitions": 4,
+    "partitions": (),
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +59,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         video, truth = _render(home / "drive-by.mp4", arguments.seed, console)
     own = settings.changed(
         home=home,
+        **_EMBEDDED,
         cameras=_cameras(home / "cameras.yaml", video),
         alert_rules=_rules(home / "alert_rules.yaml"),
         api_port=_free_port(settings.api_host, settings.api_port),

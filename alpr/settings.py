@@ -359,7 +359,7 @@ def _checked(values: dict[str, Any], sources: Mapping[tuple[str, ...], str]) -> 
     defaults = {
         name: Settings.model_fields[name].default for name in ("home", "cameras", "alert_rules")
     }
-    values = defaults | values
+    values = defaults | {name: value for name, value in values.items() if value != ""}
     for name in defaults:
         values[name] = Path(os.path.expanduser(values[name])).absolute()
     values = _derived(values) | values

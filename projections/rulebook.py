@@ -13,8 +13,8 @@ from schemas.topics import RULES, WATCHLIST
 _log = logging.getLogger(__name__)
 
 BATCH = 5_000
-SKEW_US = 60_000_000
-"""Up to here a time ahead of the log's is a writer's clock that is ahead, and means: at once."""
+SKEW_US = 86_400_000_000
+"""Up to here a time ahead of the log's is a writer's wrong clock, and means: at once."""
 
 
 class RulebookFollower:

@@ -45,3 +45,17 @@ def test_what_is_no_video_is_named_as_a_failure(tmp_path: Path):
     video.write_text("no video")
     with pytest.raises(AlprError, match="is no video or picture that can be decoded"):
         run(tmp_path, video)
+
+
+def test_a_demonstration_uses_none_of_the_servers_that_the_settings_name(tmp_path: Path):
+    given = {
+        "ALPR_HOME": str(tmp_path),
+        "ALPR_LOG_URL": "kafka://broker:9092",
+        "ALPR_REGISTRY_URL": "http://registry:8081",
+        "ALPR_DATABASE_URL": "postgresql://alpr:secret@server/alpr",
+        "ALPR_SEARCH_URL": "http://search:9200",
+        "ALPR_IMAGES_URL": "s3+http://key:secret@s3:9000/bucket",
+        "ALPR_PARTITIONS": "7",
+    }
+    own = load(given, None).changed(home=tmp_path / "demo", **demo._EMBEDDED)
+    assert own == load({"ALPR_HOME": str(tmp_path / "demo")}, None)
