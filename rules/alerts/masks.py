@@ -136,7 +136,9 @@ class _Field:
 
     def denied(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
         """The bits that the sighting rules out."""
-        cell = self._cell(event, hits)
+        return self._of_cell(self._cell(event, hits), event, hits)
+
+    def _of_cell(self, cell: Hashable, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
         mask = self._cells.get(cell)
         if mask is None:
             if len(self._cells) >= CELLS:
@@ -163,8 +165,8 @@ class _Values(_Field):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(self._cell_of)
         self.get = getter(name)
+        super().__init__(lambda event, _: self._cell_of(self.get(event)))
         self._is_text = FIELDS[name].kind == "text"
         self._of_text: dict[str, int] = {}
         """Of texts as they come what ``denied`` says."""
@@ -196,12 +198,12 @@ class _Values(_Field):
     def denied(self, event: PlateEvent, hits: Sequence[WatchHit]) -> int:
         value = self.get(event)
         if not isinstance(value, str):
-            return super().denied(event, hits)
+            return self._of_cell(self._cell_of(value), event, hits)
         mask = self._of_text.get(value)
         if mask is None:
             if len(self._of_text) >= CELLS:
                 self._of_text.clear()
-            mask = self._of_text[value] = super().denied(event, hits)
+            mask = self._of_text[value] = self._of_cell(self._cell_of(value), event, hits)
         return mask
 
     def _forget(self) -> None:
@@ -235,8 +237,7 @@ class _Values(_Field):
                 if place == len(self._points) or self._points[place] != number:
                     insort(self._points, number)
 
-    def _cell_of(self, event: PlateEvent, hits: Sequence[WatchHit]) -> Hashable:
-        value = self.get(event)
+    def _cell_of(self, value: Scalar) -> Hashable:
         if isinstance(value, str):
             text = value.casefold()
             return text if text in self._texts else _OTHER
@@ -295,46 +296,42 @@ class _Plate:
     def __init__(self) -> None:
         self._patterns = Patterns[int]()
         self._numbers: dict[PlateIs, int] = {}
-        self._yes: list[list[int]] = []
-        """By pattern: the bits that it lets pass, of those that need a pattern."""
-        self._no: list[list[int]] = []
-        """By pattern: the bits that it rules out."""
-        self._needy = 0
+        self._yes: list[int] = []
+        """By pattern: the bits that it lets pass, of those that need a pattern, as a mask."""
+        self._no: list[int] = []
+        """By pattern: the bits that it rules out, as a mask."""
+        self._free = -1
+        """The bits that need no pattern, as a mask."""
 
     def add(self, literals: tuple[Literal, ...], bit: int) -> bool:
         """Take what the clause of a bit asks; whether ``allowed`` says all of it."""
         guards = [literal for literal in literals if not literal.no]
         rest = [literal for literal in literals if literal.no]
         if guards:
-            self._needy |= 1 << bit
+            self._free &= ~(1 << bit)
             for leaf in set(min(guards, key=_looseness).yes):
-                self._yes[self._number(leaf)].append(bit)
+                self._yes[self._number(leaf)] |= 1 << bit
         for literal in rest:
             if len(literal.no) == 1 and not literal.yes:
-                self._no[self._number(literal.no[0])].append(bit)
+                self._no[self._number(literal.no[0])] |= 1 << bit
         return len(guards) <= 1 and all(len(one.no) == 1 and not one.yes for one in rest)
 
     def allowed(self, text: str, among: int) -> int:
         """Of the bits ``among`` those that the text does not rule out."""
-        yes: list[int] = []
-        no: list[int] = []
+        yes = no = 0
         for number in self._patterns.follow(text):
-            yes += self._yes[number]
-            no += self._no[number]
-        left = among & ~self._needy
-        if yes:
-            left |= among & _mask(yes)
-        if no:
-            left &= ~_mask(no)
-        return left
+            yes |= self._yes[number]
+            no |= self._no[number]
+        left = among & (yes | self._free)
+        return left & ~no if no else left
 
     def _number(self, leaf: Leaf) -> int:
         assert isinstance(leaf, PlateIs)
         found = self._numbers.get(leaf)
         if found is None:
             found = self._numbers[leaf] = len(self._yes)
-            self._yes.append([])
-            self._no.append([])
+            self._yes.append(0)
+            self._no.append(0)
             self._patterns.add(leaf, found)
         return found
 
