@@ -247,7 +247,9 @@ class Reader:
 
     # Plates.
 
-    def _plates(self, value: Sequence[str], path: Path) -> Condition:
+    def _plates(self, value: str | Sequence[str], path: Path) -> Condition:
+        if isinstance(value, str):
+            return self._exact(value, path)
         self._count += len(value)
         if self._count > MAX_CONDITIONS:
             return _NEVER  # refused as a whole

@@ -888,3 +888,13 @@ def test_the_docs_name_every_field_and_every_key_of_a_rule() -> None:
     assert [
         name for name in (*FIELDS, *keys) if f"`{name}`" not in text and f" {name}:" not in text
     ] == []
+
+
+def test_one_plate_needs_no_list():
+    one, many = (
+        parse(f"rules:\n- name: a\n  conditions: {{plates: {plates}}}\n", "rules").rules[0]
+        for plates in ("34 abc 12", "[34ABC12]")
+    )
+    assert one == many
+    with pytest.raises(RulesError, match=r"rules:3: .*plates: '34\*' is a pattern"):
+        parse("rules:\n- name: a\n  conditions: {plates: 34*}\n", "rules")
