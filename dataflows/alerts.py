@@ -164,7 +164,7 @@ class _RaiseLogic(
         self._raising = raising
         self._following = following
         self._partitions = partitions
-        self._unknown: set[str] = set()
+        self._told: set[str] = set()
 
     def on_batch(
         self, values: list[list[Signal]]
@@ -173,12 +173,11 @@ class _RaiseLogic(
         records: dict[int, list[Append]] = defaultdict(list)
         for signals in values:
             for signal in signals:
-                for event in self._raised(signal):
+                for event, value in self._raised(signal):
                     if event["kind"] == "raised":
                         alerts_triggered().labels(event["rule"]).inc()
                     key = event["alert_id"].encode()
-                    append = Append(key, self._encode(event))
-                    records[partition_of(key, self._partitions)].append(append)
+                    records[partition_of(key, self._partitions)].append(Append(key, value))
         if not records:
             return [], False
         return [[(part_name(partition), made) for partition, made in records.items()]], False
@@ -186,18 +185,28 @@ class _RaiseLogic(
     def snapshot(self) -> dict[str, Any]:
         return self._raising.snapshot()
 
-    def _raised(self, signal: Signal) -> list[AlertEvent]:
+    def _raised(self, signal: Signal) -> list[tuple[AlertEvent, bytes]]:
+        """What a signal lets say, encoded; what one rule stumbles over must not stop the others."""
+        try:
+            return [(event, self._encode(event)) for event in self._folded(signal)]
+        except UnknownRule as error:  # of a newer release, that this one cannot read
+            self._tell_once(str(error))
+        except Exception as error:
+            rule = getattr(signal, "rule", "of no rule")
+            self._tell_once(f"rule {rule!r}: {type(error).__name__}: {error}")
+        return []
+
+    def _folded(self, signal: Signal) -> list[AlertEvent]:
         try:
             return self._raising.fold(signal)
         except UnknownRule:  # of a process that has looked at the rules since this one has
             self._following.look(now=True)
-        try:
             return self._raising.fold(signal)
-        except UnknownRule as error:  # of a newer release, that this one cannot read
-            if str(error) not in self._unknown:
-                self._unknown.add(str(error))
-                _log.error("what counts for it is passed over: %s", error)
-            return []
+
+    def _tell_once(self, trouble: str) -> None:
+        if trouble not in self._told:
+            self._told.add(trouble)
+            _log.error("what counts for it is passed over: %s", trouble)
 
 
 def alerts_flow(

@@ -17,19 +17,22 @@ from urllib.request import urlopen
 import pytest
 
 from alpr.backtest import backtest
-from dataflows.alerts import _starts
+from dataflows.alerts import Following, Match, _RaiseLogic, _starts
 from dataflows.dedup import Dedup
 from eventlog.log import Append
 from eventlog.registry import SqliteRegistry
 from eventlog.span import span
 from eventlog.sqlite import SqliteLog
+from projections.rulebook import RulebookFollower
 from projections.statements import Statements
 from rules.alerts.life import Alert, fold
 from rules.alerts.parse import parse
+from rules.alerts.raising import Raising
+from rules.alerts.signals import Signal
 from rules.grammar import grammar
 from rules.settings import DedupSettings
 from schemas.codec import Codec
-from schemas.records import NotificationAttempt, WatchlistEntry
+from schemas.records import AlertEvent, NotificationAttempt, WatchlistEntry
 from schemas.topics import ALERTS, DETECTED, DLQ, NOTIFICATIONS, RAW, partition_of
 from tests.dataflows.logs import raw_records
 from tests.servers import free_port
@@ -268,3 +271,26 @@ def test_it_counts_what_it_did_and_what_notify_did_on_the_port_it_is_given(
     assert found['alpr_alert_triggered_total{rule="Sure"}'] == len(raised)
     assert found['alpr_notifications_sent_total{channel="webhook"}'] == 2
     assert found['alpr_notifications_failed_total{channel="webhook"}'] == 1
+
+
+def test_what_one_rule_stumbles_over_does_not_stop_the_others(
+    world: World, caplog: pytest.LogCaptureFixture
+):
+    class Stumbling(Raising):
+        def fold(self, signal: Signal) -> list[AlertEvent]:
+            if getattr(signal, "rule", "") == "Often":
+                raise ZeroDivisionError("a defect")
+            return super().fold(signal)
+
+    following = Following(RulebookFollower(world.log, world.codec))
+    match = Match(world.codec, following, None)
+    stumbling = Stumbling(following.book, PARTITIONS)
+    raise_ = _RaiseLogic(world.codec, stumbling, following, PARTITIONS)
+    world.append(slice(None))
+    entries = list(span(world.log, DETECTED.name, 0, 0, world.log.end(DETECTED.name, 0)))
+    raised = []
+    for _, signals in match.batch(entries).signals:
+        raised += raise_.on_batch([signals])[0]
+    assert raised
+    (told,) = caplog.messages
+    assert told == "what counts for it is passed over: rule 'Often': ZeroDivisionError: a defect"
