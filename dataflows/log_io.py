@@ -65,7 +65,7 @@ class _Marks:
         readers: int,
         *,
         pause_s: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
     ) -> None:
         self._log = log
         self._topic = topic
@@ -182,9 +182,10 @@ class LogSource(FixedPartitionedSource["tuple[str, Batch]", "tuple[str, int]"]):
         self._topic = topic
         self._partitions = {part_name(partition): partition for partition in partitions}
         self._starts = starts or {}
-        self._marks = (
-            _Marks(log, topic, group, len(self._partitions), pause_s=mark_s) if group else None
-        )
+        self._marks = None
+        if group:
+            readers = len(self._partitions)
+            self._marks = _Marks(log, topic, group, readers, pause_s=mark_s, clock=time.monotonic)
         self._idle = idle
 
     def list_parts(self) -> list[str]:
