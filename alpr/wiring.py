@@ -1,6 +1,7 @@
 """The only place that builds adapters: which one is behind an interface, the settings' URLs say."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from projections.search_view import SearchView
     from projections.view import SightingsView
     from schemas.codec import Codec
+
+_log = logging.getLogger(__name__)
 
 LINK_LIFE_S = 7 * 86_400
 """How long a link to a picture, as messages carry it, may be opened."""
@@ -262,6 +265,16 @@ def open_database(settings: Settings) -> Database:
     return EmbeddedPostgres(settings.home / "postgres")
 
 
+def reviving(database: Database) -> "Callable[[], None]":
+    """Brings a database up where it died, and says so; for who waits for it."""
+
+    def revive() -> None:
+        if database.ensure():
+            _log.warning("the database had died and is up again")
+
+    return revive
+
+
 def open_view(settings: Settings, database: Database, log_uuid: str) -> "SightingsView":
     """The writer of the sightings' view; makes its tables. Raises projections.errors.ViewError."""
     from projections.timescale import Policies
@@ -348,7 +361,7 @@ def open_deliveries(settings: Settings, database: Database, log: "Log", codec: "
             lambda entry: redriven(entry.topic, entry.headers) > 0,
         ),
         page=page,
-        revive=database.ensure,
+        revive=reviving(database),
     )
 
 

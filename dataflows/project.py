@@ -251,7 +251,7 @@ def flow() -> Dataflow:
         # An embedded server is let go when nobody holds it: this process does until it ends.
         database = wiring.open_database(settings)
         atexit.register(database.stop)
-        waits = _patience(database.ensure)
+        waits = _patience(wiring.reviving(database))
         view = waits.until(lambda: wiring.open_view(settings, database, log.uuid))
         alerts = waits.until(lambda: wiring.open_alert_view(database, log.uuid))
         codec = wiring.open_codec(settings, waits=True)

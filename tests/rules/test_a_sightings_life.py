@@ -333,7 +333,8 @@ def test_progress_waits_for_the_slowest_camera_until_it_is_silent(fold):
         fold.heartbeat(n)
         assert all(out.record["watermark"] <= at(-10) for out in fold.tick(n))
     fold.heartbeat(31)
-    out = fold.tick(31)[-1]
+    silent, out = fold.tick(31)
+    assert (silent.name, silent.key) == ("CameraState", "camera-slow")
     assert out.record["watermark"] == at(31) - 10 * SECOND
     fold.heartbeat(32, camera_id="slow", captured_at=at(5))
     assert fold.tick(33) == []
