@@ -17,9 +17,8 @@ from eventlog.redriven import redriven
 from projections.alert_queries import FIELDS, alert_of
 from projections.alert_schema import ALERTS_LIVE, COMMAND, channel, migrate_alerts
 from projections.database import alive, connect, speaking
-from projections.errors import PositionConflict
+from projections.position import Reader
 from projections.rulebook import in_force
-from projections.schema import other_log
 from projections.view import Refused
 from rules.alerts.life import Alert, fold
 from rules.alerts.parse import rule_of
@@ -41,14 +40,6 @@ _TIMES = frozenset(
         "resolved_at",
         "escalated_at",
     ]
-)
-_MOVE = (
-    "INSERT INTO view_positions AS at (topic, partition, next_offset, log_uuid) "
-    "SELECT %(topic)s, %(partition)s, %(next)s, log_uuid FROM view_state "
-    "WHERE log_uuid = %(log)s AND (%(expected)s = 0 OR EXISTS (SELECT FROM view_positions "
-    "WHERE topic = %(topic)s AND partition = %(partition)s)) "
-    "ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset "
-    "WHERE at.next_offset = %(expected)s AND at.log_uuid = excluded.log_uuid"
 )
 _NEXT_CHANGE = "UPDATE view_state SET changes = changes + %s RETURNING changes"
 _COLUMNS = (*FIELDS.split(", "), "seen", "change")
@@ -124,7 +115,9 @@ class AlertView:
         """
         write = _WRITERS[topic]
         with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
-            self._move(cursor, topic, partition, expected, next_offset)
+            Reader(self._schema, self._log_uuid, COMMAND).move(
+                cursor, topic, partition, expected, next_offset
+            )
             refused: list[Refused] = []
             if _write(cursor, write, list(enumerate(changes)), refused):
                 cursor.execute(_NEXT_CHANGE, (1,))
@@ -151,36 +144,6 @@ class AlertView:
             self._connection = connect(self._url, self._schema)
             register_default_jsonb(self._connection, loads=orjson.loads)
         return self._connection
-
-    def _move(
-        self, cursor: Cursor, topic: str, partition: int, expected: int, next_offset: int
-    ) -> None:
-        if next_offset < expected:
-            raise ValueError(f"the position cannot go back from {expected} to {next_offset}")
-        values = {
-            "topic": topic,
-            "partition": partition,
-            "expected": expected,
-            "next": next_offset,
-            "log": self._log_uuid,
-        }
-        cursor.execute(_MOVE, values)
-        if cursor.rowcount == 1:
-            return
-        cursor.execute("SELECT log_uuid FROM view_state")
-        owner = _scalar(cursor)
-        if owner != self._log_uuid:
-            raise other_log(self._schema, str(owner), self._log_uuid, COMMAND)
-        cursor.execute(
-            "SELECT next_offset FROM view_positions WHERE topic = %(topic)s "
-            "AND partition = %(partition)s",
-            values,
-        )
-        raise PositionConflict(
-            f"{topic}, partition {partition}: the view stands at {_scalar(cursor) or 0}, "
-            f"this writer expected {expected}. Another writer moved it or the database was "
-            "restored: run one writer a partition, and start again from the view's positions"
-        )
 
 
 def _write(

@@ -14,9 +14,9 @@ from psycopg2.extensions import cursor as Cursor
 from eventlog.log import Entry
 from projections.counts import COUNTED, Counts
 from projections.database import alive, connect, speaking
-from projections.errors import PositionConflict
+from projections.position import Reader
 from projections.rows import COLUMNS, HEADER, TRAILER, RowError, row
-from projections.schema import LIVE, migrate, other_log
+from projections.schema import LIVE, migrate
 from projections.timescale import Policies, drop_older
 from schemas.codec import Codec, DecodeError
 from schemas.records import PlateEvent, Progress
@@ -46,14 +46,9 @@ _REPLACED = (
     "WHERE (event_id, captured_at) IN (SELECT event_id, captured_at FROM incoming) "
     "AND captured_at BETWEEN to_timestamp(%s) AND to_timestamp(%s)"
 )
-_MOVE = (
-    "INSERT INTO view_positions AS at (topic, partition, next_offset, watermark, log_uuid) "
-    "SELECT %(topic)s, %(partition)s, %(next)s, %(watermark)s, log_uuid FROM view_state "
-    "WHERE log_uuid = %(log)s AND (%(expected)s = 0 OR EXISTS (SELECT FROM view_positions "
-    "WHERE topic = %(topic)s AND partition = %(partition)s)) "
-    "ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset, "
-    "watermark = greatest(at.watermark, excluded.watermark) "
-    "WHERE at.next_offset = %(expected)s AND at.log_uuid = excluded.log_uuid"
+_WATERMARK = (
+    "UPDATE view_positions SET watermark = greatest(watermark, %s) "
+    "WHERE topic = %s AND partition = %s"
 )
 # What a value can do wrong: data exception, integrity, one row twice, a limit (a key too long).
 _REFUSALS = ("21", "22", "23", "54")
@@ -219,33 +214,11 @@ class SightingsView:
     def _move(
         self, cursor: Cursor, partition: int, expected: int, next_offset: int, watermark: int | None
     ) -> None:
-        if next_offset < expected:
-            raise ValueError(f"the position cannot go back from {expected} to {next_offset}")
-        values = {
-            "topic": self._topic,
-            "partition": partition,
-            "expected": expected,
-            "next": next_offset,
-            "watermark": watermark,
-            "log": self._log_uuid,
-        }
-        cursor.execute(_MOVE, values)
-        if cursor.rowcount == 1:
-            return
-        cursor.execute("SELECT log_uuid FROM view_state")
-        owner = _scalar(cursor)
-        if owner != self._log_uuid:
-            raise other_log(self._schema, str(owner), self._log_uuid)
-        cursor.execute(
-            "SELECT next_offset FROM view_positions WHERE topic = %(topic)s "
-            "AND partition = %(partition)s",
-            values,
+        Reader(self._schema, self._log_uuid).move(
+            cursor, self._topic, partition, expected, next_offset
         )
-        raise PositionConflict(
-            f"{self._topic}, partition {partition}: the view stands at {_scalar(cursor) or 0}, "
-            f"this writer expected {expected}. Another writer moved it or the database was "
-            "restored: run one writer a partition, and start again from the view's positions"
-        )
+        if watermark is not None:
+            cursor.execute(_WATERMARK, (watermark, self._topic, partition))
 
     def _announce(self, cursor: Cursor, changed: list[str], counts: Counts) -> None:
         last = counts.write(cursor, len(changed))
