@@ -6,7 +6,6 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 
 from api.errors import ApiError, Forbidden, TooMany, Unauthorised
+from api.visitor import Visitor, enter
 from projections.access import AccessKeys, Key, Role
 from projections.errors import ViewError
 
@@ -22,8 +22,6 @@ _log = logging.getLogger(__name__)
 
 COOKIE = "alpr_session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-# The one who asks in this context; the pages show it.
-_visitor: ContextVar[Key | None] = ContextVar("visitor", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +33,6 @@ class Trust:
     wrong: float = 60.0  # a wrong key never becomes right, so it is not asked about again
     remembered: int = 4096  # keys, wrong keys and addresses, each
     failures: int = 20  # different wrong keys of one address within ``wrong`` seconds
-
-
-def visitor() -> Key | None:
-    """The key of the one who asks, for the pages; None where no key is asked for."""
-    return _visitor.get()
 
 
 class Guard:
@@ -94,7 +87,7 @@ class Guard:
                 else "your session is over: log in again at /login",
                 "invalid_token" if header else "",
             )
-        _visitor.set(found)
+        enter(Visitor(found.key_id, found.name, found.role))
         if not found.role.covers(needed):
             raise Forbidden(
                 f"the key {found.key_id} has the role {found.role.value}, and {needed.value} is "

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from api.guard import visitor
+from api.visitor import visitor
 from eventlog.log import Log, LogUnavailable
 from eventlog.span import span
 from projections.statements import Statements
@@ -22,9 +22,8 @@ _BREATH_S = 0.001  # a lock is not fair: who lets go and takes it at once has it
 
 
 def actor() -> str:
-    """Who asks: the id of the key, ``local`` where no key is asked for."""
-    key = visitor()
-    return key.key_id if key else "local"
+    """Who asks, as records of the log name them."""
+    return visitor().actor
 
 
 class Voice:

@@ -56,6 +56,11 @@ _MIGRATIONS = (
         expires_at timestamptz NOT NULL
     );
     """,
+    """
+    ALTER TABLE keys DROP CONSTRAINT keys_role_check;
+    UPDATE keys SET role = CASE role
+        WHEN 'read' THEN 'viewer' WHEN 'operate' THEN 'operator' ELSE role END;
+    """,
 )
 
 _KEY = re.compile(r"alpr_([a-z2-7]{8})_([a-z2-7]{52})")
@@ -70,16 +75,24 @@ _ACTIVE = "revoked_at IS NULL AND (keys.expires_at IS NULL OR keys.expires_at > 
 
 
 class Role(Enum):
-    """What a key may do; each may also do what those before it may."""
+    """What somebody may do: viewer, operator, investigator, admin, each also what those before it.
 
-    READ = "read"
-    OPERATE = "operate"
+    Beside them ``ingest``, for programs: to send reads, and nothing else; from operator on
+    everybody may do that, too.
+    """
+
+    INGEST = "ingest"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    INVESTIGATOR = "investigator"
     ADMIN = "admin"
 
     def covers(self, needed: "Role") -> bool:
         """Whether this role is enough where ``needed`` is asked for."""
         order = list(Role)
-        return order.index(self) >= order.index(needed)
+        if needed is Role.INGEST:
+            return self is not Role.VIEWER
+        return self is not Role.INGEST and order.index(self) >= order.index(needed)
 
 
 @dataclass(frozen=True, slots=True)

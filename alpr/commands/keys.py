@@ -22,7 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--role",
         required=True,
         choices=[role.value for role in Role],
-        help="read: events, pages, pictures; operate: also act on them; admin: also keys, erasure",
+        help="viewer: look; operator: also act on alerts and lists; investigator: also export and "
+        "audit; admin: also rules, people, erasure; ingest: send reads, nothing else",
     )
     create.add_argument("--name", required=True, help="whose key it is")
     create.add_argument(

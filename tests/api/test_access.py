@@ -37,7 +37,7 @@ def locked(queries: SightingQueries, world: World, keys: AccessKeys) -> Iterator
 
 @pytest.fixture(scope="module")
 def reader(keys: AccessKeys) -> str:
-    return keys.create("reader", Role.READ, HOUR)[1]
+    return keys.create("reader", Role.VIEWER, HOUR)[1]
 
 
 def ask(address: str, path: str = "/stats", **headers: str) -> httpx.Response:
@@ -165,7 +165,7 @@ def test_a_key_with_any_letter_wrong_is_refused(locked: str, reader: str, change
 
 
 def test_an_expired_key_stops_by_itself(locked: str, keys: AccessKeys):
-    key, text = keys.create("brief", Role.READ, timedelta(seconds=0.4))
+    key, text = keys.create("brief", Role.VIEWER, timedelta(seconds=0.4))
     assert ask(locked, **bearer(text)).status_code == 200
     time.sleep(0.5)
     assert ask(locked, **bearer(text)).status_code == 401
@@ -173,7 +173,7 @@ def test_an_expired_key_stops_by_itself(locked: str, keys: AccessKeys):
 
 
 def test_a_revoked_key_stops_at_once_with_its_sessions(locked: str, keys: AccessKeys):
-    key, text = keys.create("leaver", Role.READ, HOUR)
+    key, text = keys.create("leaver", Role.VIEWER, HOUR)
     with httpx.Client(base_url=locked) as client:
         assert log_in(client, text).status_code == 303
         assert client.get("/stats").status_code == 200
@@ -186,7 +186,7 @@ def test_a_revoked_key_stops_at_once_with_its_sessions(locked: str, keys: Access
 
 def test_a_stream_ends_soon_after_its_key_does(locked: str, keys: AccessKeys):
     for path in ("/events/stream", "/live"):
-        key, text = keys.create("watcher", Role.READ, HOUR)
+        key, text = keys.create("watcher", Role.VIEWER, HOUR)
         with httpx.stream("GET", f"{locked}{path}", headers=bearer(text), timeout=10) as answer:
             lines = answer.iter_lines()
             assert next(lines).startswith("retry")
@@ -208,7 +208,7 @@ def test_a_stream_goes_on_while_its_key_is_good(locked: str, world: World, reade
         assert any(event_id(900) in line for line in lines)
 
 
-@pytest.mark.parametrize("needed", ["read", "operate", "admin"])
+@pytest.mark.parametrize("needed", ["viewer", "operator", "investigator", "admin", "ingest"])
 def test_a_role_covers_itself_and_those_below(
     queries: SightingQueries,
     world: World,
@@ -216,13 +216,15 @@ def test_a_role_covers_itself_and_those_below(
     monkeypatch: pytest.MonkeyPatch,
     needed: str,
 ):
-    enough = {"read": ["read", "operate", "admin"], "operate": ["operate", "admin"]}
+    people = ["viewer", "operator", "investigator", "admin"]
+    enough = {role: people[at:] for at, role in enumerate(people)}
+    enough["ingest"] = ["ingest", "operator", "investigator", "admin"]
     monkeypatch.setattr("api.app.NEEDED", {**NEEDED, "GET /stats": Role(needed)})
     with served(queries, world.pictures, keys=keys) as address:
-        for role in ("read", "operate", "admin"):
+        for role in (*people, "ingest"):
             _, key = keys.create("somebody", Role(role), HOUR)
             answer = ask(address, **bearer(key))
-            if role in enough.get(needed, ["admin"]):
+            if role in enough[needed]:
                 assert answer.status_code == 200
                 continue
             page = ask(address, **PAGE, **bearer(key))
@@ -232,7 +234,7 @@ def test_a_role_covers_itself_and_those_below(
 
 
 def test_of_a_key_only_a_hash_is_kept(postgres_url: str, keys: AccessKeys):
-    key, text = keys.create("kept", Role.READ, HOUR)
+    key, text = keys.create("kept", Role.VIEWER, HOUR)
     session = keys.open_session(key.key_id)
     secret = text.rpartition("_")[2]
     assert len(secret) * 5 >= 256
@@ -248,7 +250,7 @@ def test_of_a_key_only_a_hash_is_kept(postgres_url: str, keys: AccessKeys):
 
 
 def test_use_is_noted_but_not_written_for_each_request(keys: AccessKeys):
-    key, text = keys.create("used", Role.READ, None)
+    key, text = keys.create("used", Role.VIEWER, None)
     assert (key.last_used_at, key.expires_at) == (None, None)
     noted = {key.last_used_at for key in (keys.by_key(text), keys.by_key(text)) if key}
     first = next(k for k in keys.all() if k.key_id == key.key_id).last_used_at
@@ -260,7 +262,7 @@ def test_two_processes_may_make_the_schema_at_once_and_know_each_others_keys(pos
     several = [AccessKeys(postgres_url, "alpr_access_two") for _ in range(4)]
     made: list[str] = []
     threads = [
-        threading.Thread(target=lambda k=k: made.append(k.create("x", Role.READ, HOUR)[1]))
+        threading.Thread(target=lambda k=k: made.append(k.create("x", Role.VIEWER, HOUR)[1]))
         for k in several
     ]
     for thread in threads:
@@ -275,7 +277,7 @@ def test_two_processes_may_make_the_schema_at_once_and_know_each_others_keys(pos
 
 def test_a_program_older_than_its_keys_says_so_and_lets_nobody_in(postgres_url: str):
     older = AccessKeys(postgres_url, "alpr_access_newer")
-    _, text = older.create("x", Role.READ, HOUR)
+    _, text = older.create("x", Role.VIEWER, HOUR)
     older.close()
     execute(postgres_url, "INSERT INTO alpr_access_newer.versions VALUES (99)")
     with pytest.raises(ViewMismatch, match=r"version 99.*run the newer program"):
@@ -289,7 +291,7 @@ def test_too_many_different_wrong_keys_hold_an_address_off_but_not_who_was_right
     queries: SightingQueries, world: World, keys: AccessKeys, reader: str
 ):
     trust = Trust(fresh=0.0, failures=3, wrong=60)
-    _, other = keys.create("other", Role.READ, HOUR)
+    _, other = keys.create("other", Role.VIEWER, HOUR)
     wrong = ["alpr_" + letter * 8 + "_" + letter * 52 for letter in "abcde"]
     with served(queries, world.pictures, keys=keys, trust=trust) as address:
         assert ask(address, **bearer(reader)).status_code == 200
@@ -311,7 +313,7 @@ def test_nobody_is_told_in_the_log_what_a_key_is(
     locked: str, keys: AccessKeys, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.DEBUG)
-    _, text = keys.create("logged", Role.READ, HOUR)
+    _, text = keys.create("logged", Role.VIEWER, HOUR)
     with httpx.Client(base_url=locked) as client:
         log_in(client, text)
         token = client.cookies[COOKIE]
@@ -380,7 +382,7 @@ def test_the_cookie_is_the_browsers_alone_and_ends(locked: str, reader: str):
 
 
 def test_a_session_ends_when_its_time_is_over(locked: str, keys: AccessKeys, postgres_url: str):
-    _, text = keys.create("sleepy", Role.READ, HOUR)
+    _, text = keys.create("sleepy", Role.VIEWER, HOUR)
     with httpx.Client(base_url=locked) as client:
         log_in(client, text)
         assert client.get("/stats").status_code == 200
@@ -396,7 +398,7 @@ def test_a_session_ends_when_its_time_is_over(locked: str, keys: AccessKeys, pos
 
 
 def test_a_session_never_outlives_its_key(keys: AccessKeys, postgres_url: str):
-    key, _ = keys.create("brief", Role.READ, timedelta(seconds=0.2))
+    key, _ = keys.create("brief", Role.VIEWER, timedelta(seconds=0.2))
     token = keys.open_session(key.key_id)
     assert keys.by_session(token)
     time.sleep(0.3)
@@ -514,7 +516,7 @@ def test_an_old_link_is_void_and_so_is_every_link_once_a_key_is_made_by_hand(
     assert fresh.redeem(old) is None
     link = fresh.first_link()
     assert link
-    fresh.create("by hand", Role.READ, HOUR)
+    fresh.create("by hand", Role.VIEWER, HOUR)
     assert fresh.first_link(), "a reader's key makes no administrator"
     fresh.create("by hand", Role.ADMIN, HOUR)
     assert fresh.redeem(link) is None

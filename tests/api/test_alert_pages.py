@@ -195,7 +195,7 @@ def test_what_cannot_be_shown_is_told_on_a_page(
 def test_who_may_only_read_gets_no_buttons(
     queries: SightingQueries, world: World, watched: Watched, keys: AccessKeys
 ):
-    _, reader = keys.create("reader", Role.READ, None)
+    _, reader = keys.create("reader", Role.VIEWER, None)
     headers = {**ACCEPT, "x-api-key": reader}
     with served(queries, world.pictures, keys=keys, watching=watched.watching) as address:
 

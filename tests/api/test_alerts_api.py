@@ -165,12 +165,12 @@ def test_only_a_key_that_may_act_acts_and_its_id_is_the_actor(
     locked: str, keys: AccessKeys, watched: Watched
 ):
     address = f"{locked}/alerts/{made.alert_id(5)}"
-    _, reader = keys.create("reader", Role.READ, HOUR)
-    key, operator = keys.create("guard", Role.OPERATE, HOUR)
+    _, reader = keys.create("reader", Role.VIEWER, HOUR)
+    key, operator = keys.create("guard", Role.OPERATOR, HOUR)
     assert httpx.get(address, headers={"x-api-key": reader}).status_code == 200
     refused = httpx.post(f"{address}/acknowledge", headers={"x-api-key": reader})
     assert refused.status_code == 403
-    assert "operate is needed" in refused.json()["detail"]
+    assert "operator is needed" in refused.json()["detail"]
     assert httpx.post(f"{address}/acknowledge").status_code == 401
     done = httpx.post(f"{address}/acknowledge", headers={"x-api-key": operator})
     assert done.json()["written"]["actor"] == key.key_id

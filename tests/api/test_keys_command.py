@@ -17,11 +17,11 @@ def settings(postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path):
 def test_a_key_is_printed_alone_so_that_a_script_can_take_it(
     keys: AccessKeys, capsys: pytest.CaptureFixture[str]
 ):
-    assert main(["keys", "create", "--role", "operate", "--name", "gate house"]) == 0
+    assert main(["keys", "create", "--role", "operator", "--name", "gate house"]) == 0
     shown = capsys.readouterr()
     found = keys.by_key(shown.out.strip())
     assert found
-    assert (found.name, found.role) == ("gate house", Role.OPERATE)
+    assert (found.name, found.role) == ("gate house", Role.OPERATOR)
     assert found.expires_at
     assert abs(found.expires_at - datetime.now(UTC) - timedelta(days=365)) < timedelta(minutes=1)
     assert shown.out.strip() not in shown.err
@@ -35,7 +35,7 @@ def test_a_key_is_printed_alone_so_that_a_script_can_take_it(
 def test_a_key_lives_as_long_as_told(
     keys: AccessKeys, capsys: pytest.CaptureFixture[str], given: str, life: timedelta | None
 ):
-    assert main(["keys", "create", "--role", "read", "--name", "x", "--expires", given]) == 0
+    assert main(["keys", "create", "--role", "viewer", "--name", "x", "--expires", given]) == 0
     found = keys.by_key(capsys.readouterr().out.strip())
     assert found
     assert (found.expires_at and found.expires_at - found.created_at) == life
@@ -44,7 +44,7 @@ def test_a_key_lives_as_long_as_told(
 def test_the_list_shows_every_key_and_no_secret(
     keys: AccessKeys, capsys: pytest.CaptureFixture[str]
 ):
-    key, text = keys.create("left", Role.READ, timedelta(days=1))
+    key, text = keys.create("left", Role.VIEWER, timedelta(days=1))
     keys.revoke(key.key_id)
     assert main(["keys", "list"]) == 0
     shown = capsys.readouterr().out
@@ -58,7 +58,7 @@ def test_the_list_shows_every_key_and_no_secret(
 def test_a_key_is_revoked_by_its_id_or_by_itself(
     keys: AccessKeys, capsys: pytest.CaptureFixture[str], whole: bool
 ):
-    key, text = keys.create("left", Role.READ, None)
+    key, text = keys.create("left", Role.VIEWER, None)
     assert main(["keys", "revoke", text if whole else key.key_id]) == 0
     assert "left" in capsys.readouterr().out
     assert keys.by_key(text) is None
@@ -68,12 +68,12 @@ def test_a_key_is_revoked_by_its_id_or_by_itself(
     ("arguments", "code", "words"),
     [
         (["revoke", "nothere"], 1, "no key has the id 'nothere'"),
-        (["create", "--role", "root", "--name", "x"], 2, "read, operate, admin"),
-        (["create", "--role", "read", "--name", " "], 2, "is no name"),
-        (["create", "--role", "read", "--name", "a\x1b[2J"], 2, "is no name"),
-        (["create", "--role", "read", "--name", "x", "--expires", "0d"], 2, "such as 90d"),
-        (["create", "--role", "read", "--name", "x", "--expires", "soon"], 2, "such as 90d"),
-        (["create", "--role", "read"], 2, "--name"),
+        (["create", "--role", "root", "--name", "x"], 2, "viewer, operator"),
+        (["create", "--role", "viewer", "--name", " "], 2, "is no name"),
+        (["create", "--role", "viewer", "--name", "a\x1b[2J"], 2, "is no name"),
+        (["create", "--role", "viewer", "--name", "x", "--expires", "0d"], 2, "such as 90d"),
+        (["create", "--role", "viewer", "--name", "x", "--expires", "soon"], 2, "such as 90d"),
+        (["create", "--role", "viewer"], 2, "--name"),
         ([], 2, "create|list|revoke"),
     ],
 )
@@ -82,5 +82,5 @@ def test_what_cannot_be_is_told_in_a_line(
 ):
     assert main(["keys", *arguments]) == code
     told = capsys.readouterr().err
-    assert words in told.replace("'read', 'operate', 'admin'", "read, operate, admin")
+    assert words in told.replace("'viewer', 'operator'", "viewer, operator")
     assert told.count("\n") == 1

@@ -55,7 +55,7 @@ def not_wider_than_its_screen(page: Page) -> bool:
 def test_with_a_key_one_comes_to_the_page_that_was_asked_for_and_out_again(
     context: BrowserContext, keys: AccessKeys, world: World, tmp_path: Path
 ):
-    _, key = keys.create("gatehouse", Role.READ, timedelta(hours=1))
+    _, key = keys.create("gatehouse", Role.VIEWER, timedelta(hours=1))
     page = context.new_page()
     complaints = complaints_of(page)
     page.goto(f"/sightings/{event_id(SHOWN)}")
@@ -124,7 +124,7 @@ def test_the_first_link_makes_an_administrator_and_leaves_no_trace_in_the_addres
 def test_the_live_page_of_a_revoked_key_goes_to_the_login_page(
     chromium: Browser, locked: str, keys: AccessKeys
 ):
-    made, key = keys.create("leaver", Role.READ, timedelta(hours=1))
+    made, key = keys.create("leaver", Role.VIEWER, timedelta(hours=1))
     page = chromium.new_page()
     page.goto(f"{locked}/?camera=CAM-001")
     log_in(page, key)
@@ -137,7 +137,7 @@ def test_the_live_page_of_a_revoked_key_goes_to_the_login_page(
 def test_a_table_that_goes_on_beyond_a_phone_shows_a_shadow_there(
     chromium: Browser, locked: str, keys: AccessKeys, tmp_path: Path
 ):
-    _, key = keys.create("phone", Role.READ, timedelta(hours=1))
+    _, key = keys.create("phone", Role.VIEWER, timedelta(hours=1))
     page = chromium.new_page(viewport={"width": 390, "height": 844})
     page.goto(f"{locked}/plates/ABC0059")
     log_in(page, key)

@@ -104,7 +104,7 @@ def test_beyond_loopback_everybody_is_asked_for_a_key(world: World, tmp_path: Pa
     if how == "flag":
         flags, settings = (("--host", "0.0.0.0"), {})
     keys = AccessKeys(world.url)
-    _, key = keys.create("program", Role.READ, timedelta(hours=1))
+    _, key = keys.create("program", Role.VIEWER, timedelta(hours=1))
     keys.close()
     with alpr_api(world.url, tmp_path, *flags, **settings) as api:
         for host in (machines_address(), "127.0.0.1"):

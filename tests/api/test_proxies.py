@@ -22,7 +22,7 @@ def test_only_a_named_proxy_tells_who_asks_and_whether_by_https(
     world: World, tmp_path: Path, proxies: str, believed: bool
 ):
     keys = AccessKeys(world.url)
-    _, key = keys.create("person", Role.READ, timedelta(hours=1))
+    _, key = keys.create("person", Role.VIEWER, timedelta(hours=1))
     keys.close()
     required = {"ALPR_API_AUTH": "required", "FORWARDED_ALLOW_IPS": "*"}
     with alpr_api(world.url, tmp_path, ALPR_API_PROXIES=proxies, **required) as api:

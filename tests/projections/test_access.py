@@ -19,7 +19,7 @@ def test_keys_and_sessions_outlive_a_rebuild_of_the_views(url: str, tmp_path: Pa
         closing(SqliteRegistry(tmp_path / "log")) as registry,
     ):
         migrate(url, log_uuid=log.uuid)
-        key, text = keys.create("gate", Role.READ, timedelta(days=1))
+        key, text = keys.create("gate", Role.VIEWER, timedelta(days=1))
         session = keys.open_session(key.key_id)
         rebuild(url, log, Codec(registry))
         drop_old(url)
