@@ -383,3 +383,4 @@ class AuditEntry(TypedDict):
     action: str
     subject: str
     reason: str
+    found: list[str]

@@ -36,7 +36,8 @@ DLQ = Topic("alpr.dlq", ("DeadLetter",), 30 * DAY_US)
 RULES = Topic("alpr.rules", ("RuleVersion",), None, partitioned=False)
 WATCHLIST = Topic("alpr.watchlist", ("WatchlistEntry",), None, partitioned=False)
 CAMERAS = Topic("alpr.cameras", ("CameraChanged",), None, partitioned=False)
-CORRECTIONS = Topic("alpr.corrections", ("Correction",), None)
+# Each has a key of its own, so that compaction drops nothing but what a tombstone erases.
+CORRECTIONS = Topic("alpr.corrections", ("Correction",), 30 * DAY_US, compacted=True)
 AUDIT = Topic("alpr.audit", ("AuditEntry",), None)
 
 TOPICS: dict[str, Topic] = {
@@ -61,6 +62,16 @@ TOPICS: dict[str, Topic] = {
 def subject(topic: str, record: str) -> str:
     """Name of a record's schema in the registry (Confluent's TopicRecordNameStrategy)."""
     return f"{topic}-alpr.{record}"
+
+
+def correction_key(event_id: str, correction_id: str) -> bytes:
+    """A correction's key; its partition is that of the sighting, ``placing`` of the key."""
+    return f"{event_id}/{correction_id}".encode()
+
+
+def placing(topic: str, key: bytes) -> bytes:
+    """The part of a record's key that decides on its partition."""
+    return key.partition(b"/")[0] if topic == CORRECTIONS.name else key
 
 
 def partition_of(key: bytes, partitions: int) -> int:
