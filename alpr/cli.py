@@ -39,6 +39,7 @@ COMMANDS = {
     ),
     "alerts": ("alpr.commands.alerts", "what rules found: list, acknowledge, resolve, comment"),
     "notify": ("alpr.commands.notify", "deliver alerts by mail, chat, webhook, SMS"),
+    "keep": ("alpr.commands.keep", "keep what searches and analytics need up to date"),
     "settings": ("alpr.commands.settings", "print the settings in effect, passwords masked"),
 }
 _ROOMS = (

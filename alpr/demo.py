@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         wanted = truth.plates[len(truth.plates) // 2].plate
         _watch(own, wanted)
         console.print(f"{wanted} is on a list of plates to look for.")
-    parts = "edge, dedup, alerts, notify, project, metrics, ticker, api"
+    parts = "edge, dedup, alerts, notify, project, keep, metrics, ticker, api"
     console.print(f"Starting: {parts} (their log: {say.path})")
     # Signals are taken note of, not raised: a second one (a terminal and uv may both send it)
     # must not cut short the way down.

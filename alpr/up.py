@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _EVERYWHERE = ("0.0.0.0", "::")  # where to listen, and nowhere to go
 # On ALPR_METRICS_PORT and those after it, dedups beyond the first on those after these.
-_SERVING = ("project", "alerts", "notify", "index", "dedup", "metrics")
+_SERVING = ("project", "alerts", "notify", "index", "dedup", "metrics", "keep")
 DATABASE_LOOK_S = 1.0  # how often the embedded database is looked at
 
 
@@ -273,6 +273,8 @@ class Up:
             programs.append(flow("alerts", *store))
             own = environ | port(_SERVING.index("notify"))
             programs.append(Program("notify", (python, "-m", "alpr", "notify"), own))
+            own = environ | port(_SERVING.index("keep"))
+            programs.append(Program("keep", (python, "-m", "alpr", "keep"), own))
         if self._edge is not None and self._settings.on_kafka:
             forward = (python, "-m", "alpr", "log", "copy", "--follow")
             programs.append(Program("forward", forward, environ))

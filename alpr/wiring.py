@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from projections.access import AccessKeys
     from projections.alert_queries import AlertQueries
     from projections.alert_view import AlertView
+    from projections.keeping import Chore
     from projections.queries import SightingQueries
     from projections.search_view import SearchView
     from projections.view import SightingsView
@@ -307,6 +308,11 @@ def open_queries(database: Database) -> "SightingQueries":
 
 def open_keys(database: Database) -> "AccessKeys":
     """Who may ask the API."""
+def open_chores(settings: Settings, database: Database) -> "list[Chore]":
+    """What ``alpr keep`` does."""
+    return []
+
+
     from projections.access import AccessKeys
 
     return AccessKeys(database.url)

@@ -13,9 +13,14 @@ from psycopg2.extensions import cursor as Cursor
 
 from projections.database import connect, scalar, speaking
 from projections.errors import ViewMismatch
+from projections.shown import PEOPLE
 from projections.timescale import Policies, arrange, partition
 
 LIVE = "alpr"
+DERIVED = "alpr_derived"
+"""The schema of what followers derive from the sightings; it can be dropped at any time."""
+_BESIDE = {PEOPLE: "people_migrations", DERIVED: "derived_migrations"}
+"""Schemas that are joined with every sightings' view, and so made with it; by their steps."""
 _OLDEST_SERVER = 150000
 _LOCK = 0x616C7072  # 'alpr': one program at a time migrates a database
 
@@ -49,9 +54,10 @@ def migrate(
 ) -> int:
     """Create or bring up to date the views in ``schema``; the version they now have.
 
-    With ``log_uuid`` the views are claimed for that log, or checked to be its. May be called by
-    many processes at once. Raises ViewMismatch for a server that is too old, a database of a
-    newer version or of another log; ViewUnavailable.
+    What is joined with them, corrections and what is derived, is made too. With ``log_uuid`` the
+    views are claimed for that log, or checked to be its. May be called by many processes at once.
+    Raises ViewMismatch for a server that is too old, a database of a newer version or of another
+    log; ViewUnavailable.
     """
     steps = migrations()
     with (
@@ -67,7 +73,29 @@ def migrate(
             arrange(cursor, schema, policies)
         if log_uuid is not None:
             claim(cursor, schema, log_uuid)
+        _advance_beside(cursor)
     return steps[-1].version
+
+
+def migrate_beside(url: str) -> None:
+    """Make what is joined with a sightings' view, or bring it up to date, and not the view.
+
+    Raises as ``migrate`` does.
+    """
+    with (
+        speaking(url),
+        closing(connect(url, DERIVED)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        lock_migrations(cursor)
+        _advance_beside(cursor)
+
+
+def _advance_beside(cursor: Cursor) -> None:
+    for schema, folder in _BESIDE.items():
+        cursor.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(schema)))
+        advance(cursor, schema, migrations(folder))
 
 
 def lock_migrations(cursor: Cursor) -> None:

@@ -43,7 +43,7 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
 def url(postgres_url: str) -> str:
     """A database without any views."""
     with closing(psycopg2.connect(postgres_url)) as connection, connection:
-        for schema in ("alpr", "alpr_next", "alpr_old", *ALERTS):
+        for schema in ("alpr", "alpr_next", "alpr_old", "alpr_people", "alpr_derived", *ALERTS):
             connection.cursor().execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
     return postgres_url
 

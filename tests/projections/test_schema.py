@@ -102,7 +102,7 @@ def test_a_view_made_without_a_log_is_claimed_by_the_first(url):
 
 def test_a_view_of_the_first_version_is_counted_when_it_is_brought_up_to_date(url, monkeypatch):
     with monkeypatch.context() as before:
-        before.setattr("projections.schema.migrations", lambda: migrations()[:1])
+        before.setattr("projections.schema.migrations", lambda *folder: migrations(*folder)[:1])
         migrate(url, log_uuid=LOG)
     events = [sighting(n, text=f"P{n % 3}", camera_id=f"C{n % 2}") for n in range(7)]
     events[6]["status"] = "retracted"
