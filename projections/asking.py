@@ -11,12 +11,15 @@ from psycopg2.extras import register_default_jsonb
 
 from projections.database import alive, connect, missing, speaking
 from projections.errors import ViewMissing, ViewUnavailable
+from projections.veil import told
 
 Row = dict[str, Any]
 
 
 class Asking:
     """Reads one schema of a database; any number of threads may share it.
+
+    What leaves it is as the one who asks may see it: projections/veil.py.
 
     Every method raises ViewUnavailable, as ViewMissing where the schema has no table ``made``,
     and QueryTimeout after ``timeout_ms``. At most ``connections`` are open; who finds none free
@@ -58,7 +61,8 @@ class Asking:
         ):
             cursor.execute(statement, values)
             names = [column.name for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return told(rows)
 
     @contextmanager
     def _session(self) -> Iterator[Connection]:
