@@ -4,12 +4,12 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import iter_route_contexts
 from prometheus_client.registry import Collector
-from starlette.responses import Response
 
 from api import (
     alerts,
@@ -22,22 +22,21 @@ from api import (
     pages,
     parameters,
     pictures,
-    reference,
     rules,
+    service,
     watchlists,
 )
-from api.encode import Json
-from api.guard import COOKIE, Guard, Trust
+from api.guard import Guard, Trust
 from api.head import HeadAsGet
 from api.hosts import OwnHosts
 from api.live import LiveFeed, Pace
+from api.navigation import Navigation
 from api.roles import NEEDED
 from api.shared import Shared
 from api.watching import Watching
 from images.links import SignedLinks
 from images.store import ImageStore
 from projections.access import AccessKeys
-from projections.errors import ViewError
 from projections.queries import SightingQueries
 
 _log = logging.getLogger(__name__)
@@ -53,11 +52,6 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"model": models.Problem, "description": "A key is needed"},
     403: {"model": models.Problem, "description": "The key's role is not enough"},
     422: {"model": models.Problem, "description": "A parameter cannot be used"},
-}
-_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer"},
-    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
 }
 
 
@@ -109,7 +103,8 @@ def create_app(
     )
     app.state.feeds = feeds
     app.state.authenticated = keys is not None
-    rendered = pages.Pages(watches=watching is not None)
+    places = Navigation(NEEDED, asks=keys is not None)
+    rendered = pages.Pages(places)
     stats = Shared(queries.stats)
     app.add_middleware(OwnHosts, names=hosts, numbers=keys is not None)
     metrics = observe.install(app, lambda: sum(one.listeners for one in feeds), images.origin)
@@ -125,63 +120,7 @@ def create_app(
     app.add_middleware(HeadAsGet)
     errors.install(app, rendered.error)
 
-    @app.get("/", response_model=None, tags=["service"])
-    def root(
-        request: Request,
-        q: Annotated[str | None, Query(max_length=parameters.MAX_TEXT)] = None,
-        camera: Annotated[str | None, Query(max_length=200)] = None,
-        retracted: bool = False,
-        page: pages.Page = 1,
-    ) -> Response:
-        """For programs what there is here; for browsers the live page."""
-        if errors.wants_page(request):
-            plate = parameters.text("q", q.strip() if q else None)
-            at = parameters.text("camera", camera)
-            return pages.live_page(
-                queries, rendered, stats(), q=plate, camera=at, retracted=retracted, page=page
-            )
-        listed = {"name": TITLE, "version": app.version, "endpoints": _endpoints(app)}
-        return Json(listed, headers={"vary": "accept"})
-
-    @app.get(
-        "/health",
-        response_model=None,
-        responses={200: {"model": models.HealthResponse}, 503: {"model": models.HealthResponse}},
-        tags=["service"],
-    )
-    def health() -> Response:
-        """Whether the database can be asked; 503 where it cannot."""
-        answers, detail = True, None
-        try:
-            queries.latest_change()
-        except ViewError as error:
-            _log.warning("unhealthy: %s", error)
-            answers, detail = False, "the database cannot be reached, or holds no sightings' view"
-        told = {
-            "status": "healthy" if answers else "unhealthy",
-            "database_connected": answers,
-            "version": app.version,
-            "detail": detail,
-        }
-        return Json(told, status_code=200 if answers else 503)
-
-    @app.get("/metrics", response_model=None, tags=["service"])
-    def prometheus() -> Response:
-        """What was counted and timed, here and by the flows, in Prometheus's text format."""
-        return metrics.exposition()
-
-    @app.get("/docs", include_in_schema=False)
-    def docs() -> Response:
-        return rendered.page("reference.html", endpoints=reference.endpoints(app.openapi()))
-
-    @app.get("/openapi.json", include_in_schema=False)
-    def openapi() -> Response:
-        told = app.openapi()
-        if keys is None:
-            return Json(told)
-        schemes = {"components": {**told["components"], "securitySchemes": _SCHEMES}}
-        return Json({**told, **schemes, "security": [{name: []} for name in _SCHEMES]})
-
+    app.include_router(service.router(app, queries, stats, metrics, rendered, keys is not None))
     app.include_router(login.router(keys, guard, rendered))
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
@@ -189,6 +128,7 @@ def create_app(
     if watching is not None:
         for routes in _watching(watching, queries, images, feeds[-1], rendered):
             app.include_router(routes)
+    places.serves({route.path for route in iter_route_contexts(app.routes)})
     return app
 
 
@@ -204,16 +144,6 @@ def _watching(
         yield history.router(watching, watching.backtests, rendered)
     yield rules.router(watching, rendered)
     yield watchlists.router(watching, rendered)
-
-
-def _endpoints(app: FastAPI) -> dict[str, str]:
-    """Each path that can be asked, with what it is for, as OpenAPI has them."""
-    paths: dict[str, Any] = app.openapi()["paths"]
-    return {
-        path: told["get"]["description"].split("\n")[0]
-        for path, told in paths.items()
-        if "get" in told
-    }
 
 
 def _version() -> str:

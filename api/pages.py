@@ -18,7 +18,9 @@ from api.encode import dumps
 from api.errors import ApiError, NotFound
 from api.events import find, follow
 from api.live import LiveFeed, event
+from api.navigation import Navigation
 from api.visitor import visitor
+from eventlog.tracing import tracing
 from images.store import ImageError, ImageStore, NoPicture
 from projections.access import Role
 from projections.queries import Row, Search, SightingQueries
@@ -44,12 +46,9 @@ Page = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
 class Pages:
-    """Templates and static files, read once.
+    """Templates and static files, read once; ``places`` are where every page leads."""
 
-    With ``watches`` the pages lead to alerts, rules and watchlists, too.
-    """
-
-    def __init__(self, *, watches: bool = False) -> None:
+    def __init__(self, places: Navigation) -> None:
         folder = files("api") / "static"
         self._static = {file.name: file.read_bytes() for file in folder.iterdir()}
         digest = hashlib.sha256()
@@ -67,7 +66,7 @@ class Pages:
             q=None,
             visitor=visitor,
             may=_may,
-            watches=watches,
+            places=places,
             section="",
         )
 
@@ -126,6 +125,8 @@ def router(queries: SightingQueries, images: ImageStore, feed: LiveFeed, pages: 
     @routes.get("/sightings/{event_id}")
     def sighting(event_id: str) -> Response:
         row = find(queries, event_id)
+        if (traces := tracing()) is not None:
+            traces.looked_at(str(row["event_id"]))
         frame, no_frame = frame_of(images, row)
         shown = {**_fields(view.card(row)), **view.details(row)}
         return pages.page(
