@@ -59,6 +59,7 @@ class Settings(BaseModel):
     api_auth: Literal["auto", "required"] = "auto"
     api_hosts: tuple[str, ...] = ()
     api_proxies: tuple[str, ...] = ()
+    log_format: Literal["text", "json"] = "text"
     metrics_port: int = Field(default=0, ge=0, le=65535)
     retention_raw_days: int = Field(default=7, ge=1)
     retention_plates_days: int = Field(default=90, ge=1)

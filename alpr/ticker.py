@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from alpr.logs import configure as configure_logs
+from alpr.process import begin_process
 from alpr.settings import Settings
 from alpr.wiring import open_codec, open_log
 from eventlog.log import Append, Log, LogError, LogFull
@@ -85,7 +85,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Tick until SIGTERM or SIGINT, exit code 0; a log that is away is waited for."""
-    configure_logs(arguments.debug)
+    begin_process("ticker", settings, arguments.debug)
     for number in (signal.SIGTERM, signal.SIGINT):
         # At once: it may wait for a broker, and nothing is lost. No exception: it might come up in
         # a callback of librdkafka, which makes another one of it.

@@ -20,7 +20,7 @@ from alpr.commands.edge import cameras_of
 from alpr.drain import QUIET_S, Drain
 from alpr.errors import AlprError, Busy
 from alpr.layout import SNAPSHOT_S, Store, Stores, listed
-from alpr.logs import Printer, Say
+from alpr.logs import JsonPrinter, Printer, Say
 from alpr.settings import EMBEDDED, Settings
 from alpr.supervise import OWN_NAME, Patience, Program, Supervisor
 from alpr.wiring import (
@@ -328,7 +328,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     With --once until all is read; exit code 1 if a source could not be read to its end.
     """
     cameras_of(settings)  # a mistake among them is told before anything starts
-    up = Up(settings, Printer(sys.stderr))
+    printer = JsonPrinter if settings.log_format == "json" else Printer
+    up = Up(settings, printer(sys.stderr))
     with Signals() as signals, up:
         signals.supervisor = up.supervisor
         while not up.supervisor.wait(0.1):

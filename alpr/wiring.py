@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from projections.alert_queries import AlertQueries
     from projections.alert_view import AlertView
     from projections.keeping import Chore
+    from projections.people_view import PeopleView
     from projections.queries import SightingQueries
     from projections.search_view import SearchView
     from projections.view import SightingsView
@@ -74,8 +75,8 @@ class Server:
 
 
 @contextmanager
-def flow_settings() -> Iterator[Settings]:
-    """The settings of a process that is one flow, its log lines, and its counts for Prometheus.
+def flow_settings(name: str) -> Iterator[Settings]:
+    """The settings of a process that is one flow, its log lines, traces, counts for Prometheus.
 
     What keeps it from starting ends the process with one line and the exit code of ``alpr``.
     """
@@ -84,11 +85,13 @@ def flow_settings() -> Iterator[Settings]:
 
     from alpr.cli import exit_code, ours, told
     from alpr.logs import configure
+    from alpr.process import begin_process
     from alpr.settings import load
 
     configure()
     try:
         settings = load(os.environ)
+        begin_process(name, settings)
         if settings.metrics_port:
             serve_counts(settings.metrics_port)
         yield settings
@@ -292,6 +295,16 @@ def open_alert_view(database: Database, log_uuid: str) -> "AlertView":
     return AlertView(database.url, log_uuid)
 
 
+def open_people_view(database: Database, log_uuid: str) -> "PeopleView":
+    """The writer of what people said and did; makes its tables.
+
+    Raises projections.errors.ViewError.
+    """
+    from projections.people_view import PeopleView
+
+    return PeopleView(database.url, log_uuid)
+
+
 def open_alert_queries(database: Database) -> "AlertQueries":
     """What is asked of alerts, rules and watchlists."""
     from projections.alert_queries import AlertQueries
@@ -306,13 +319,13 @@ def open_queries(database: Database) -> "SightingQueries":
     return SightingQueries(database.url)
 
 
-def open_keys(database: Database) -> "AccessKeys":
-    """Who may ask the API."""
 def open_chores(settings: Settings, database: Database) -> "list[Chore]":
     """What ``alpr keep`` does."""
     return []
 
 
+def open_keys(database: Database) -> "AccessKeys":
+    """Who may ask the API."""
     from projections.access import AccessKeys
 
     return AccessKeys(database.url)

@@ -5,15 +5,20 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from eventlog.tracing import tracing
 from projections.errors import ViewError
 from projections.queries import Changes, Row
+
+if TYPE_CHECKING:
+    from eventlog.traces import Traces
 
 _log = logging.getLogger(__name__)
 
@@ -169,6 +174,8 @@ class LiveFeed:
             self._polling = None
 
     def _tell(self, page: _Page) -> None:
+        if (traces := tracing()) is not None:
+            _trace(traces, page.rows, len(self._queues))
         for queue in tuple(self._queues):
             try:
                 queue.put_nowait(page)
@@ -180,6 +187,16 @@ class LiveFeed:
         for queue in self._queues:
             _release(queue)
         self._queues.clear()
+
+
+def _trace(traces: "Traces", rows: Sequence[Row], listeners: int) -> None:
+    """The last step of a sighting's trace: those who watch are told."""
+    now = time.time_ns() // 1000
+    for row in rows:
+        if not row.get("erased") and row.get("event_id"):
+            traces.step(
+                *("tell", str(row["event_id"]), now), status=row["status"], listeners=listeners
+            )
 
 
 def _release(queue: asyncio.Queue[_Page | None]) -> None:

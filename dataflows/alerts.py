@@ -23,6 +23,7 @@ from dataflows.observe import alert_events, alerts_triggered, evaluation
 from dataflows.patience import Patience
 from eventlog.log import Append, Entry, Log, LogUnavailable
 from eventlog.span import first_since
+from eventlog.tracing import tracing
 from projections.rulebook import RulebookFollower
 from rules.alerts.matching import Matching
 from rules.alerts.raising import Raising, UnknownRule
@@ -171,11 +172,18 @@ class _RaiseLogic(
     ) -> tuple[list[list[tuple[str, list[Append]]]], bool]:
         self._following.look()
         records: dict[int, list[Append]] = defaultdict(list)
+        traces = tracing()
         for signals in values:
             for signal in signals:
+                began = time.time_ns() // 1000 if traces is not None else 0
                 for event, value in self._raised(signal):
                     if event["kind"] == "raised":
                         alerts_triggered().labels(event["rule"]).inc()
+                    if traces is not None and event["event_id"]:
+                        alert = event["alert_id"]
+                        traces.step(
+                            event["kind"], event["event_id"], began, rule=event["rule"], alert=alert
+                        )
                     key = event["alert_id"].encode()
                     records[partition_of(key, self._partitions)].append(Append(key, value))
         if not records:
@@ -250,7 +258,7 @@ def flow() -> Dataflow:
     from alpr import wiring
     from dataflows.delivered import Delivered
 
-    with wiring.flow_settings() as settings:
+    with wiring.flow_settings("alerts") as settings:
         log = wiring.open_log(settings, waits=True)
         atexit.register(wiring.hold_alerts(settings, log.uuid).close)
         codec = wiring.open_codec(settings, waits=True)

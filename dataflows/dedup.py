@@ -6,6 +6,7 @@ is decided, ``rules.dedup`` decides; here stands only what flows where.
 
 import atexit
 import gc
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,10 +20,12 @@ from dataflows.log_io import Batch, LogSink, LogSource
 from dataflows.patience import Patience
 from eventlog.log import Append, Entry, Log
 from eventlog.redriven import REDRIVEN
+from eventlog.tracing import tracing
 from rules.dedup import Deduplication
 from rules.grammar import Grammar, grammar
 from rules.settings import DedupSettings
 from schemas.codec import Codec, DecodeError, RegistryUnavailable
+from schemas.records import PlateEvent
 from schemas.topics import DETECTED, DLQ, RAW, REJECTED
 
 _OUT = dict.fromkeys(DETECTED.records, DETECTED.name) | {"ReadRejected": REJECTED.name}
@@ -94,10 +97,21 @@ class Dedup:
         if name not in RAW.records:
             raise DecodeError("schema", f"a {name} does not belong on {RAW.name}")
         again = REDRIVEN in entry.headers
+        traces = tracing()
+        began = time.time_ns() // 1000 if traces is not None else 0
         for out in fold.fold(name, record, entry.offset, entry.appended_at, redriven=again):
             value = self._encoders[out.name](out.record)
             append = Append(out.key.encode(), value, entry.headers)
             (decided.rejected if out.name == "ReadRejected" else decided.detected).append(append)
+            if traces is not None and out.name == "PlateEvent":
+                event: PlateEvent = out.record
+                traces.step(
+                    *("dedup", event["event_id"], began),
+                    cause=entry.headers,
+                    status=event["status"],
+                    revision=event["revision"],
+                    waited_ms=(began - entry.appended_at) / 1000,
+                )
 
 
 class _DedupLogic(StatefulBatchLogic["Batch", "Decided", "dict[str, Any]"]):
@@ -150,7 +164,7 @@ def flow() -> Dataflow:
     """The dataflow on the settings' log, for ``python -m bytewax.run dataflows.dedup``."""
     from alpr import wiring
 
-    with wiring.flow_settings() as settings:
+    with wiring.flow_settings("dedup") as settings:
         plates = grammar()
         plates.check(settings.dedup.country)
         log = wiring.open_log(settings, waits=True)

@@ -5,6 +5,7 @@ no recovery store: it starts where its view stands. While OpenSearch, the log or
 away it holds the batch in hand and waits.
 """
 
+import time
 from collections.abc import Sequence
 
 import bytewax.operators as op
@@ -13,7 +14,7 @@ from bytewax.outputs import StatefulSinkPartition
 
 from dataflows.dead_letters import dead_letter
 from dataflows.log_io import Batch, LogSource, PartitionSink, part_name
-from dataflows.observe import written
+from dataflows.observe import trace_shown, written
 from dataflows.patience import Patience
 from dataflows.retention import Retention
 from eventlog.log import Append, Entry, Log, LogUnavailable
@@ -79,10 +80,12 @@ class Indexing:
             )
             buried.update(one.index for one in new)
 
+        began = time.time_ns() // 1000
         refused = self._patience.until(
             lambda: self._view.apply(self._partition, self._next, changes, batch.end, keep)
         )
         written().inc(len(changes) - len(refused))
+        trace_shown("index", changes, began)
         # Not the batch's own start: at its first start the source begins at the log's lowest.
         self._next = batch.end
 
@@ -165,7 +168,7 @@ def flow() -> Dataflow:
     """The dataflow on the settings, for ``python -m bytewax.run dataflows.index``."""
     from alpr import wiring
 
-    with wiring.flow_settings() as settings:
+    with wiring.flow_settings("index") as settings:
         log = wiring.open_log(settings, waits=True)
         waits = _patience()
         view = waits.until(lambda: wiring.open_search(settings, log.uuid))

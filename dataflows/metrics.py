@@ -254,7 +254,7 @@ def flow() -> Dataflow:
     """The dataflow on the settings' log, for ``python -m bytewax.run dataflows.metrics``."""
     from alpr import wiring
 
-    with wiring.flow_settings() as settings:
+    with wiring.flow_settings("metrics") as settings:
         log = wiring.open_log(settings, waits=True)
         codec = wiring.open_codec(settings, waits=True)
         node = f"metrics@{socket.gethostname()}"

@@ -5,9 +5,13 @@ outside, Bytewax serves the registry: BYTEWAX_DATAFLOW_API_ENABLED, on BYTEWAX_D
 every address.
 """
 
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from prometheus_client import Counter, Histogram
+
+from eventlog.tracing import tracing
 
 
 @cache
@@ -54,3 +58,12 @@ def notifications_sent() -> Counter:
 def notifications_failed() -> Counter:
     """``alpr_notifications_failed_total`` by channel: attempts that were not."""
     return Counter("alpr_notifications_failed", "Attempts that did not deliver", ("channel",))
+
+
+def trace_shown(step: str, changes: Sequence[Any], began: int) -> None:
+    """Add to the traces of sightings that a view took them; ``began`` in microseconds UTC."""
+    if (traces := tracing()) is None:
+        return
+    for change in changes:
+        if isinstance(change, dict) and "evidence" in change:
+            traces.step(step, change["event_id"], began, status=change["status"])

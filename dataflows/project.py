@@ -1,14 +1,15 @@
-"""What the log says becomes rows in PostgreSQL: sightings in one view, alerts in another.
+"""What the log says becomes rows in PostgreSQL: views of sightings, of alerts, of what people said.
 
 ``python -m bytewax.run dataflows.project`` runs it on the settings' log and database. It takes
 no recovery store: it starts where its views stand, since rows and position are written together.
 While the database or the schema registry is away it waits where it is and reads nothing.
 
-Whose is partition 0 writes rules and watchlists too, whose topics have no other.
+Whose is partition 0 writes rules, watchlists and cameras too, whose topics have no other.
 """
 
 import atexit
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -19,15 +20,16 @@ from bytewax.outputs import StatefulSinkPartition
 
 from dataflows.dead_letters import dead_letter
 from dataflows.log_io import IDLE, Batch, Idle, LogSource, PartitionSink, Together, part_name
-from dataflows.observe import written
+from dataflows.observe import trace_shown, written
 from dataflows.patience import Patience
 from dataflows.retention import Retention
 from eventlog.log import Append, Entry, Log, LogUnavailable
 from projections.alert_view import SHOWN, AlertView, alert_change_of
 from projections.errors import EmbeddedError, PositionConflict, ViewMissing, ViewUnavailable
+from projections.people_view import PEOPLE_TOPICS, PeopleView, people_change_of
 from projections.view import Refused, SightingsView, change_of
 from schemas.codec import Codec, DecodeError, RegistryUnavailable
-from schemas.topics import ALERTS, DETECTED, DLQ, TOPICS
+from schemas.topics import ALERTS, CORRECTIONS, DETECTED, DLQ, TOPICS
 
 GROUP = "alpr-storage-consumer"
 """The group that Kafka's tools show the lag of; the position itself is the view's."""
@@ -69,12 +71,13 @@ class Views(NamedTuple):
 
     sightings: SightingsView
     alerts: AlertView
+    people: PeopleView
 
 
-class _OfAlerts:
-    """The alerts' view as it is written from one of its topics."""
+class _OfTopic:
+    """A view of several topics as it is written from one of them."""
 
-    def __init__(self, view: AlertView, topic: str) -> None:
+    def __init__(self, view: AlertView | PeopleView, topic: str) -> None:
         self._view = view
         self._topic = topic
 
@@ -140,7 +143,9 @@ class Projection:
             written().inc(len(changes) - len(refused))
 
         self._patience.until(lambda: self._bury(dead))
+        began = time.time_ns() // 1000
         self._patience.until(write)
+        trace_shown("project", changes, began)
 
     def _bury(self, letters: Iterable[Append]) -> None:
         records = list(letters)
@@ -184,14 +189,10 @@ class ViewSink(PartitionSink["Batch"]):
                 DETECTED.name: Projection(log, codec, views.sightings, partition, patience),
                 **{
                     topic: Projection(
-                        log,
-                        codec,
-                        _OfAlerts(views.alerts, topic),
-                        partition,
-                        patience,
-                        change=alert_change_of,
+                        log, codec, _OfTopic(view, topic), partition, patience, change=change
                     )
-                    for topic in SHOWN
+                    for view, topics, change in _by_topic(views)
+                    for topic in topics
                 },
             }
             for partition in partitions
@@ -214,11 +215,12 @@ def project_flow(
     """
     waits = patience if patience is not None else _patience()
     starts = {DETECTED.name: waits.until(views.sightings.positions)}
-    for topic in SHOWN:
-        starts[topic] = waits.until(lambda topic=topic: views.alerts.positions(topic))
+    for view, shown, _ in _by_topic(views):
+        for topic in shown:
+            starts[topic] = waits.until(lambda view=view, topic=topic: view.positions(topic))
     for topic, positions in starts.items():
         _check(log, topic, positions)
-    idle = {DETECTED.name: IDLE, ALERTS.name: _SOON}
+    idle = {DETECTED.name: IDLE, ALERTS.name: _SOON, CORRECTIONS.name: _SOON}
     topics = {
         topic: LogSource(log, topic, own, at, group=GROUP, idle=idle.get(topic, _SLOW))
         for topic, at in starts.items()
@@ -230,11 +232,20 @@ def project_flow(
     return flow
 
 
+def _by_topic(
+    views: Views,
+) -> Iterator[tuple[AlertView | PeopleView, Sequence[str], Callable[[Entry, Codec], Any]]]:
+    """The views of several topics, their topics, and what a record does to each."""
+    yield views.alerts, SHOWN, alert_change_of
+    yield views.people, PEOPLE_TOPICS, people_change_of
+
+
 def _check(log: Log, topic: str, positions: Mapping[int, int]) -> None:
     for partition, position in positions.items():
         end = log.end(topic, partition)
         if position > end:
-            which = "" if topic == DETECTED.name else " --view alerts"
+            which = " --view alerts" if topic in SHOWN else ""
+            which = " --view people" if topic in PEOPLE_TOPICS else which
             raise PositionConflict(
                 f"{topic}, partition {partition}: the view has read up to {position} and"
                 f" the log ends at {end}. The log was restored from an older copy: bring back the"
@@ -246,7 +257,7 @@ def flow() -> Dataflow:
     """The dataflow on the settings, for ``python -m bytewax.run dataflows.project``."""
     from alpr import wiring
 
-    with wiring.flow_settings() as settings:
+    with wiring.flow_settings("project") as settings:
         log = wiring.open_log(settings, waits=True)
         # An embedded server is let go when nobody holds it: this process does until it ends.
         database = wiring.open_database(settings)
@@ -254,5 +265,6 @@ def flow() -> Dataflow:
         waits = _patience(wiring.reviving(database))
         view = waits.until(lambda: wiring.open_view(settings, database, log.uuid))
         alerts = waits.until(lambda: wiring.open_alert_view(database, log.uuid))
+        people = waits.until(lambda: wiring.open_people_view(database, log.uuid))
         codec = wiring.open_codec(settings, waits=True)
-        return project_flow(log, codec, Views(view, alerts), settings.own_partitions, waits)
+        return project_flow(log, codec, Views(view, alerts, people), settings.own_partitions, waits)

@@ -7,7 +7,9 @@ from typing import Any
 
 from edge.cameras import Camera
 from eventlog.log import Append, Log, LogFull
+from eventlog.tracing import tracing
 from images.store import NO_TAGS, ImageError, ImageSink
+from rules.sighting import event_id_of
 from schemas.codec import Codec
 from schemas.records import Gap
 from schemas.topics import RAW, partition_of
@@ -51,7 +53,10 @@ class RawWriter:
             self._log.append(
                 RAW.name,
                 self._partition,
-                [Append(self._key, self._codec.encode(RAW.name, *record)) for record in batch],
+                [
+                    Append(self._key, self._codec.encode(RAW.name, *record), _trace(*record))
+                    for record in batch
+                ],
             )
         except LogFull as error:
             if not self.full:
@@ -84,6 +89,14 @@ class RawWriter:
             "to_at": to_at,
             "dropped": dropped,
         }
+
+
+def _trace(name: str, record: Mapping[str, Any]) -> Mapping[str, bytes]:
+    """The headers of a record: of a read, the trace of the sighting that it may open."""
+    traces = tracing()
+    if traces is None or name != "PlateRead":
+        return {}
+    return traces.headers(event_id_of(record["read_id"]))
 
 
 class SparingStore:

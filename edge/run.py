@@ -18,7 +18,9 @@ from edge.metrics import EdgeMetrics
 from edge.pipeline import CameraPipeline, PipelineSettings, picture_settings
 from edge.recognise import PlateRecogniser
 from eventlog.log import Log, LogError
+from eventlog.tracing import tracing
 from images.store import ImageSink
+from rules.sighting import event_id_of
 from schemas.codec import Codec
 from schemas.records import CameraHeartbeat, SourceEnded
 
@@ -229,6 +231,16 @@ class _Reader:
                 self._metrics.fps.labels(camera).set(beat["fps"])
                 self._metrics.dropped.labels(camera).set(buffer.dropped)
             self._writer.append(records)
+            if (traces := tracing()) is not None:
+                for name, read in records:
+                    if name == "PlateRead":
+                        traces.frame(
+                            event_id_of(read["read_id"]),
+                            *(read["captured_at"], self._now()),
+                            camera=camera,
+                            read=read["read_id"],
+                            processing_ms=(self._now() - began) / 1000,
+                        )
             if frame is not None:
                 self._metrics.latency.labels(camera).observe((self._now() - began) / 1e6)
         kept = not self._writer.append([("SourceEnded", pulse.end(self._capture.reason))])

@@ -7,6 +7,7 @@ from random import Random
 from typing import cast
 
 from eventlog.log import Entry
+from eventlog.tracing import tracing
 from notify.channel import Channel, Delivery, OptionsError, Outcome
 from notify.deliveries import Deliveries, Row, Taken
 from notify.ledger import Ledger, Told
@@ -66,6 +67,7 @@ class Worker:
         began = self._clock()
         outcome = self._send(taken)
         took = self._clock() - began
+        self._trace(row, began, outcome)
         end, due = self._verdict(row, outcome)
         told = self._told(taken, end or "failed", outcome.detail, took)
         self._patience.until(lambda: self._ledger.write(told))
@@ -114,6 +116,17 @@ class Worker:
                 "channel %s has a defect: %s at %s", row.channel, type(error).__name__, where
             )
             return Outcome("failed", f"the channel has a defect: {type(error).__name__}")
+
+    def _trace(self, row: Row, began: int, outcome: Outcome) -> None:
+        traces = tracing()
+        event_id = self._alert(row.entry)["event_id"] if traces is not None else None
+        if traces is not None and event_id:
+            traces.step(
+                *("deliver", event_id, began, self._clock()),
+                channel=row.channel,
+                outcome=outcome.result,
+                alert=row.alert_id,
+            )
 
     def _alert(self, entry: Entry) -> AlertEvent:
         return cast("AlertEvent", self._codec.decode(entry.value or b"")[1])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from alpr.errors import Busy
-from alpr.logs import configure as configure_logs
+from alpr.process import begin_process
 from alpr.rules_file import refused
 from alpr.settings import Settings
 from alpr.wiring import (
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from api.watching import Watching
     from images.links import SignedLinks, secret_of
 
-    configure_logs(arguments.debug)
+    begin_process("api", settings, arguments.debug)
     # uvicorn ends well and then raises the signal again, which must not keep us from leaving the
     # database.
     for number in (signal.SIGTERM, signal.SIGINT):

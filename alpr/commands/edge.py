@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, start_http_server
 
 from alpr.errors import Busy, ConfigError
-from alpr.logs import configure as configure_logs
+from alpr.process import begin_process
 from alpr.settings import Settings
 from alpr.wiring import (
     open_detector,
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.metrics_port is not None:
         _serve_metrics(arguments.metrics_port, registry)
 
-    configure_logs(arguments.debug)
+    begin_process("edge", settings, arguments.debug)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -12,7 +12,7 @@ from pathlib import Path
 from alpr.errors import ConfigError
 from alpr.log_copy import Copied, LogCopy
 from alpr.log_copy import close as close_log
-from alpr.logs import configure as configure_logs
+from alpr.process import begin_process
 from alpr.settings import Settings
 from alpr.wiring import open_copy, open_edge_codec, open_edge_log
 from eventlog.exactly_once import Fenced
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Exit code 0 when all is copied, or on SIGTERM with --follow."""
-    configure_logs(arguments.debug)
+    begin_process("forward", settings, arguments.debug)
     if arguments.action == "close":
         ended = close_log(settings)
         print(f"{ended} sources ended; no sighting is open. The log may be copied.")

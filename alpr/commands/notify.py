@@ -7,7 +7,7 @@ import signal
 import threading
 from random import Random
 
-from alpr.logs import configure as configure_logs
+from alpr.process import begin_process
 from alpr.settings import Settings
 from alpr.wiring import open_codec, open_database, open_deliveries, open_log, serve_counts
 
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Deliver until SIGTERM or SIGINT, exit code 0; what is away is waited for."""
     from notify.service import Service
 
-    configure_logs(arguments.debug)
+    begin_process("notify", settings, arguments.debug)
     if settings.metrics_port:
         serve_counts(settings.metrics_port)
     stop = threading.Event()
