@@ -1,7 +1,6 @@
 """What the sightings of one plate are to one another: stays, returns, routes, clones."""
 
 from collections.abc import Callable, Iterator
-from math import asin, cos, radians, sin, sqrt
 from typing import NamedTuple
 
 from rules.alerts.identity import alert_id
@@ -18,10 +17,9 @@ from rules.alerts.patterns.base import (
 )
 from rules.alerts.patterns.history import History
 from rules.alerts.signals import Evidence
+from rules.earth import kilometres
 
 ENTER, LEAVE = 0, 1
-EARTH_KM = 6371.0088
-"""Mean radius: R1 of the International Union of Geodesy and Geophysics."""
 APART = 6 * HOUR
 """The longest time between two sightings that are taken for a journey too fast."""
 
@@ -322,7 +320,7 @@ def _began(chain: _Chain) -> tuple[int, str]:
 
 
 def _km(one: Evidence, other: Evidence) -> float:
-    """Along the great circle, by the haversine formula."""
+    """Between two places with coordinates; 0 where one has none."""
     if (
         one.latitude is None
         or one.longitude is None
@@ -330,8 +328,4 @@ def _km(one: Evidence, other: Evidence) -> float:
         or other.longitude is None
     ):
         return 0.0
-    north, south = radians(one.latitude), radians(other.latitude)
-    half = sin((south - north) / 2) ** 2 + cos(north) * cos(south) * (
-        sin(radians(other.longitude - one.longitude) / 2) ** 2
-    )
-    return 2 * EARTH_KM * asin(sqrt(min(1.0, half)))
+    return kilometres(one.latitude, one.longitude, other.latitude, other.longitude)
