@@ -21,9 +21,10 @@ STANDING = "event.status <> 'retracted' AND said.hidden IS NOT TRUE"
 def of_plates(values: str = "%s") -> str:
     """A condition that holds for sightings whose TEXT is among an array of plates, given twice.
 
-    Both sides are found by an index, where a condition on TEXT itself would read every row.
+    Both sides are found by an index, where a condition on TEXT itself would read every row. The
+    array is what makes the second one so: with IN (SELECT …) the server reads them all.
     """
     return (
-        f"((event.plate_normalized_text = ANY({values}) AND said.text IS NULL) OR "
-        f"event.event_id IN (SELECT event_id FROM {PEOPLE}.corrected WHERE text = ANY({values})))"
+        f"((event.plate_normalized_text = ANY({values}) AND said.text IS NULL) OR event.event_id "
+        f"= ANY(ARRAY(SELECT event_id FROM {PEOPLE}.corrected WHERE text = ANY({values}))))"
     )
