@@ -53,6 +53,10 @@ class Asking:
             if connection is not None:
                 connection.close()
 
+    def ask(self, statement: str, values: Any = None) -> list[Row]:
+        """The rows of another module's statement, whose values are bound."""
+        return self._all(statement, values)
+
     def _all(self, statement: str, values: Any = None) -> list[Row]:
         with (
             speaking(self._url),

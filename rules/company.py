@@ -1,6 +1,5 @@
 """Which plates travel together, and how unlikely it is that they only happen to."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import exp, lgamma, log, log1p
 
@@ -29,15 +28,16 @@ class Company:
         return self.occasions / self.chances if self.chances else 0.0
 
 
-def company(occasions: int, chances: int, crowds: Iterable[int], seen: int, of: int) -> Company:
+def company(occasions: int, chances: int, crowd: int, seen: int, of: int) -> Company:
     """Measure one companion.
 
-    ``crowds`` are how many others were near on each pass of the plate, ``seen`` the sightings of
-    the companion among ``of`` of all plates. By chance each of a crowd is the companion with the
-    probability seen / of, whatever the camera and the hour, since the crowd itself grows with both.
+    ``crowd`` is how many different plates were near on each of the ``chances``, all in all;
+    ``seen`` the sightings of the companion among ``of`` of all plates. By chance each of a crowd
+    is the companion with the probability seen / of, whatever the camera and the hour, since the
+    crowd itself grows with both.
     """
     common = min(1.0, max(seen, occasions) / max(of, 1))
-    expected = common * sum(crowds)
+    expected = common * crowd
     return Company(occasions, chances, seen, expected, unlikelihood(occasions, expected))
 
 

@@ -10,27 +10,26 @@ from rules.company import MOST_UNLIKELY, company, unlikelihood
 
 
 def test_the_rarer_plate_is_the_less_likely_by_chance():
-    crowds = [10] * 20
-    rare = company(5, 20, crowds, seen=6, of=1_000_000)
-    common = company(5, 20, crowds, seen=6_000, of=1_000_000)
+    rare = company(5, 20, 200, seen=6, of=1_000_000)
+    common = company(5, 20, 200, seen=6_000, of=1_000_000)
     assert rare.unlikely > common.unlikely
     assert rare.share == common.share == 0.25
     assert common.expected == pytest.approx(1.2)
 
 
 def test_a_lonely_road_says_more_than_a_crowded_one():
-    lonely = company(4, 10, [1] * 10, seen=8, of=10_000)
-    crowded = company(4, 10, [300] * 10, seen=8, of=10_000)
+    lonely = company(4, 10, 10, seen=8, of=10_000)
+    crowded = company(4, 10, 3_000, seen=8, of=10_000)
     assert lonely.unlikely > crowded.unlikely
 
 
 def test_a_plate_that_is_everywhere_is_no_surprise():
-    assert company(10, 10, [50] * 10, seen=1_000, of=10_000).unlikely < 0.1
+    assert company(10, 10, 500, seen=1_000, of=10_000).unlikely < 0.1
 
 
 def test_nothing_is_measured_of_nothing():
-    assert company(0, 0, [], 0, 0).unlikely == 0.0
-    assert company(0, 0, [], 0, 0).share == 0.0
+    assert company(0, 0, 0, 0, 0).unlikely == 0.0
+    assert company(0, 0, 0, 0, 0).share == 0.0
     assert unlikelihood(3, 0.0) == MOST_UNLIKELY
 
 
