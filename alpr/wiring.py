@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from projections.queries import SightingQueries
     from projections.search_view import SearchView
     from projections.view import SightingsView
+    from rules.pseudonym import Pseudonyms
     from schemas.codec import Codec
 
 _log = logging.getLogger(__name__)
@@ -229,6 +230,17 @@ def open_images(settings: Settings) -> "ImageStore":
     return FolderStore(settings.images_folder)
 
 
+def open_pseudonyms(settings: Settings) -> "Pseudonyms":
+    """The names of plates in the audit, and for who may not see plates; their key is made on first
+    use. Raises images.store.ImageError.
+    """
+    from images.links import secret_of
+    from rules.pseudonym import Pseudonyms
+
+    lost = "what the audit tells of plates is then told no more; better bring the old one back"
+    return Pseudonyms(secret_of(settings.pseudonym_key_file, lost))
+
+
 def open_bucket(settings: Settings) -> "Bucket | None":
     """The pictures' bucket, to make or to check; None where they stay in a folder.
 
@@ -321,7 +333,9 @@ def open_queries(database: Database) -> "SightingQueries":
 
 def open_chores(settings: Settings, database: Database) -> "list[Chore]":
     """What ``alpr keep`` does."""
-    return []
+    from projections.rollups import Rollups
+
+    return [Rollups(database.url)]
 
 
 def open_keys(database: Database) -> "AccessKeys":

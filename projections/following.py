@@ -74,6 +74,12 @@ class Following:
                 yield Turn(cursor, self._between(cursor, at[1], until), False)
                 cursor.execute(_MOVE, (self._chore, view, until))
 
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor]:
+        """A transaction beside the turns, for what was put off in them."""
+        with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
+            yield cursor
+
     def close(self) -> None:
         """Release the connection."""
         if self._connection is not None:
