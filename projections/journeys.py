@@ -147,7 +147,7 @@ class Journeys:
             "count(DISTINCT (at AT TIME ZONE 'UTC')::date) AS days, "
             "array_agg(DISTINCT camera_id) AS cameras, min(at) AS first_at, max(at) AS last_at, "
             "avg(behind)::double precision AS behind_s FROM near GROUP BY 1) "
-            "SELECT looked.*, chosen.plate_near AS text, occasions, together, days, cameras, first_at, "
+            "SELECT looked.*, plate_near AS text, occasions, together, days, cameras, first_at, "
             "last_at, behind_s, seen FROM ("
             "SELECT (SELECT count(*) FROM passes) AS passes, "
             "(SELECT count(DISTINCT (camera_id, (captured_at AT TIME ZONE 'UTC')::date)) "
