@@ -53,6 +53,9 @@ class Settings(BaseModel):
     alert_rules: Path = Path("config/alert_rules.yaml")
     public_url: str = ""
     link_secret_file: Path
+    pseudonym_key_file: Path
+    pseudonyms: bool = False
+    reason_required: bool = False
     notify_allow: tuple[str, ...] = ()
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
@@ -353,6 +356,7 @@ def _derived(values: Mapping[str, Any]) -> dict[str, Any]:
         "edge_log": "sqlite:///" + quote(str(home / "edge-log")) if on_kafka else log,
         "images_url": (home / "images").as_uri(),
         "link_secret_file": home / "link-secret",
+        "pseudonym_key_file": home / "pseudonym-key",
     }
 
 

@@ -63,10 +63,11 @@ class SignedLinks:
         return hmac.digest(self._key, said, "sha256")[:_MAC_BYTES]
 
 
-def secret_of(file: Path) -> bytes:
+def secret_of(file: Path, lost: str = "links that were sent are then no longer good") -> bytes:
     """The secret in a file, which is made on first use, readable by its owner alone.
 
-    Links are good as long as the file stays. Raises ImageError.
+    Links are good as long as the file stays. ``lost`` says what is over with another secret.
+    Raises ImageError.
     """
     for _ in range(2):
         try:
@@ -79,7 +80,7 @@ def secret_of(file: Path) -> bytes:
         if len(secret) < _SECRET_BYTES:
             raise ImageError(
                 f"{file} holds no secret of {_SECRET_BYTES} bytes: remove it, and another is made "
-                "(links that were sent are then no longer good)"
+                f"({lost})"
             )
         return secret
     raise ImageError(f"{file} vanished while it was read")
