@@ -16,16 +16,19 @@ from api import (
     errors,
     events,
     history,
+    issue,
     login,
     models,
     observe,
     pages,
     parameters,
+    password,
     pictures,
     rules,
     service,
     watchlists,
 )
+from api.attempts import Logins
 from api.guard import Guard, Trust
 from api.head import HeadAsGet
 from api.hosts import OwnHosts
@@ -33,10 +36,12 @@ from api.live import LiveFeed, Pace
 from api.navigation import Navigation
 from api.roles import NEEDED
 from api.shared import Shared
+from api.tokens import Tokens
 from api.watching import Watching
 from images.links import SignedLinks
 from images.store import ImageStore
 from projections.access import AccessKeys
+from projections.passwords import Passwords
 from projections.queries import SightingQueries
 
 _log = logging.getLogger(__name__)
@@ -62,6 +67,9 @@ def create_app(
     keys: AccessKeys | None = None,
     hosts: Sequence[str] = (),
     cors_origins: Sequence[str] = (),
+    tokens: Tokens | None = None,
+    rate: float = 0.0,
+    passwords: Passwords | None = None,
     pace: Pace = Pace(),  # noqa: B008 (frozen)
     trust: Trust = Trust(),  # noqa: B008 (frozen)
     counted: Collector | None = None,
@@ -81,7 +89,10 @@ def create_app(
     """
     feeds = [LiveFeed(one, pace) for one in (queries, watching and watching.queries) if one]
     feed = feeds[0]
-    guard = Guard(keys, NEEDED, trust)
+    guard = Guard(keys, NEEDED, trust, tokens, rate)
+    logins = None
+    if keys is not None:
+        logins = Logins(keys.users, passwords or Passwords(), guard.addresses, guard.names)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -121,7 +132,9 @@ def create_app(
     errors.install(app, rendered.error)
 
     app.include_router(service.router(app, queries, stats, metrics, rendered, keys is not None))
-    app.include_router(login.router(keys, guard, rendered))
+    app.include_router(login.router(keys, logins, guard, rendered))
+    app.include_router(issue.router(logins, tokens))
+    app.include_router(password.router(keys, logins, guard, rendered))
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
     app.include_router(pictures.router(images, links))

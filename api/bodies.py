@@ -1,6 +1,7 @@
 """Reading the body of a request, never more of it than is allowed."""
 
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 from fastapi import Request
@@ -41,6 +42,16 @@ async def json_object(request: Request, most: int) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadInput("the body is no JSON object: send one such as {}")
     return found
+
+
+async def form(request: Request, most: int, fields: int = 16) -> dict[str, str]:
+    """The fields of an urlencoded form, the first of each name. Raises TooLarge, BadInput."""
+    body = await read(request, most)
+    try:
+        given = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=fields)
+    except ValueError:
+        raise BadInput("the form cannot be read: send it urlencoded, in UTF-8") from None
+    return {name: values[0] for name, values in given.items()}
 
 
 def described(model: type[BaseModel], media: str = "application/json") -> dict[str, Any]:

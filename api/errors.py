@@ -4,6 +4,7 @@
   - BadInput (422): a parameter cannot be used
   - Unauthorised (401): a key is needed; a browser is led to the login page
   - Forbidden (403): the key is not enough, or another site's page asked
+  - ReasonNeeded (428): who looks at plates here says why; a browser is led to the form
   - TooMany (429): too many wrong keys
   - NotFound (404): nothing is there under this name
   - Gone (410): it was there, and its time is over
@@ -27,6 +28,7 @@ from api.encode import Json
 from eventlog.log import LogError, RecordTooLarge
 from images.store import ImageError, NoPicture
 from projections.errors import QueryTimeout, ViewError
+from projections.veil import Veiled
 from schemas.codec import RegistryUnavailable
 
 _log = logging.getLogger(__name__)
@@ -83,8 +85,21 @@ class Forbidden(ApiError):
     error = "forbidden"
 
 
+class OneTimePassword(Forbidden):
+    """All they may do yet is to set a password of their own."""
+
+    error = "password_change_needed"
+
+
+class ReasonNeeded(ApiError):
+    """Why somebody asks has to be said first (RFC 6585, 3)."""
+
+    status = 428
+    error = "reason_needed"
+
+
 class TooMany(ApiError):
-    """Too many wrong keys came from one address."""
+    """Too many wrong keys or passwords, or simply too many requests, came from one."""
 
     status = 429
     error = "too_many_attempts"
@@ -137,13 +152,17 @@ def wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def install(app: FastAPI, error_page: ErrorPage) -> None:
-    """Answer every failure as ``{error, detail}``; as a page where a browser asked."""
+def install(app: FastAPI, error_page: ErrorPage) -> ErrorPage:
+    """Answer every failure as ``{error, detail}``; as a page where a browser asked. How it does."""
 
     def answer(request: Request, error: ApiError) -> Response:
         if wants_page(request):
             if isinstance(error, Unauthorised) and request.method == "GET":
-                return _to_login(request)
+                return _before(request, "/login")
+            if isinstance(error, ReasonNeeded) and request.method == "GET":
+                return _before(request, "/reason")
+            if isinstance(error, OneTimePassword):
+                return _before(request, "/password")
             page = error_page(request, error)
             page.headers.update(error.headers)
             return page
@@ -164,12 +183,15 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
     register(LogError, _of_log)
     register(RegistryUnavailable, _of_log)
     register(Exception, _of_bug)
+    return answer
 
 
-def _to_login(request: Request) -> Response:
-    """Where a browser may give a key, to come back afterwards."""
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    address = "/login" if wanted == "/" else f"/login?{urlencode({'next': wanted})}"
+def _before(request: Request, page: str) -> Response:
+    """A page that a browser has to pass first, and from there to what it asked for."""
+    wanted = "/"
+    if request.method == "GET":
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    address = page if wanted == "/" else f"{page}?{urlencode({'next': wanted})}"
     return RedirectResponse(address, 303, {"cache-control": "no-store", "vary": "accept"})
 
 
@@ -214,7 +236,9 @@ def _of_routing(request: Request, error: HTTPException) -> ApiError:
     return told
 
 
-def _of_view(_: Request, error: ViewError) -> Unavailable:
+def _of_view(_: Request, error: ViewError) -> ApiError:
+    if isinstance(error, Veiled):
+        return Forbidden(str(error))
     if isinstance(error, QueryTimeout):
         return Unavailable(str(error))
     _log.warning("the views cannot be read: %s", error)  # not told: it names the server

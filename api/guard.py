@@ -13,10 +13,15 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 
-from api.errors import ApiError, Forbidden, TooMany, Unauthorised
+from api.attempts import Failures
+from api.errors import ApiError, Forbidden, OneTimePassword, Unauthorised
+from api.limits import Limits
+from api.roles import TO_CHANGE_A_PASSWORD, UNCOUNTED
+from api.tokens import Claims, TokenError, Tokens, is_token
 from api.visitor import Visitor, enter
 from projections.access import AccessKeys, Key, Role
 from projections.errors import ViewError
+from projections.users import User
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +36,9 @@ class Trust:
     fresh: float = 2.0  # so soon a revoked key stops
     stream: float = 5.0  # how often a stream's key is looked at again
     wrong: float = 60.0  # a wrong key never becomes right, so it is not asked about again
-    remembered: int = 4096  # keys, wrong keys and addresses, each
-    failures: int = 20  # different wrong keys of one address within ``wrong`` seconds
+    remembered: int = 4096  # keys and wrong keys, each
+    failures: int = 20  # different wrong keys, or passwords, of one address in ``wrong`` seconds
+    names: int = 10  # wrong passwords for one name, from wherever, in ``wrong`` seconds
 
 
 class Guard:
@@ -40,23 +46,34 @@ class Guard:
 
     Without ``keys`` everybody is let through, which only a listener on loopback may do; that a
     page of elsewhere cannot change anything holds there too. ``needed`` is roles.NEEDED.
-    Lives in one event loop.
+    ``tokens`` are those whose word is taken, ``rate`` the requests a second that one key, user or
+    address may send (0: as many as they like). Lives in one event loop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 (who is trusted, by what)
         self,
         keys: AccessKeys | None,
         needed: Mapping[str, Role | None],
         trust: Trust = Trust(),
+        tokens: Tokens | None = None,
+        rate: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keys = keys
         self._needed = needed
         self._trust = trust
+        self._tokens = tokens
+        self._limits = Limits(rate, clock)
         self._clock = clock
-        self._known: OrderedDict[bytes, tuple[float, Key]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[float, Key | User]] = OrderedDict()
         self._wrong: OrderedDict[bytes, float] = OrderedDict()
-        self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        told = "too many wrong {} came {}: try again in a minute"
+        self.addresses = Failures(
+            trust.failures, trust.wrong, told.format("keys", "from your address"), clock
+        )
+        self.names = Failures(
+            trust.names, trust.wrong, told.format("passwords", "for this name"), clock
+        )
 
     async def __call__(self, request: Request) -> None:
         """Return, or raise Unauthorised, Forbidden, TooMany or ViewError."""
@@ -72,33 +89,45 @@ class Guard:
             _log.error("%s declares no role in api.roles and is refused", name)
             raise Forbidden("nobody may use this address: it says of no role that it is enough")
         needed = self._needed[name]
-        if self._keys is None or needed is None:
+        if self._keys is None:
+            return
+        address = address_of(request)
+        if needed is None:
+            self._count(request, name, f"address {address}")
             return
         if header is None and not cookie:
+            self._count(request, name, f"address {address}")
             raise Unauthorised(
                 "a key is needed: give it as `Authorization: Bearer alpr_…`, or log in at /login"
             )
-        address = address_of(request)
-        found = await self._find(header, cookie or "", address)
+        found = await self._visitor(header, cookie or "", address)
         if found is None:
+            self._count(request, name, f"address {address}")
             raise Unauthorised(
                 "the key is unknown, expired or revoked: ask an administrator for another"
                 if header
                 else "your session is over: log in again at /login",
                 "invalid_token" if header else "",
             )
-        enter(Visitor(found.key_id, found.name, found.role))
-        if not found.role.covers(needed):
+        who, must_change = found
+        enter(who)
+        self._count(request, name, who.actor)
+        if must_change and name not in TO_CHANGE_A_PASSWORD:
+            raise OneTimePassword(
+                "this password was for one login: set your own at /password, then go on"
+            )
+        if not who.role.covers(needed):
             raise Forbidden(
-                f"the key {found.key_id} has the role {found.role.value}, and {needed.value} is "
-                "needed: ask an administrator for another key"
+                f"{_named(who)} has the role {who.role.value}, and {needed.value} is "
+                "needed: ask an administrator for more"
             )
 
         async def until() -> None:
             while True:
                 await asyncio.sleep(self._trust.stream)
                 try:
-                    if await self._find(header, cookie or "", address) is None:
+                    # Whose role or cameras are others now begins anew, with those.
+                    if await self._visitor(header, cookie or "", address) != found:
                         return
                 except (ViewError, ApiError):
                     return
@@ -107,33 +136,59 @@ class Guard:
 
     async def attempt(self, text: str, address: str) -> Key | None:
         """The active key of a text that somebody typed. Raises TooMany, ViewError."""
-        return await self._find(text, "", address)
+        found = await self._find(text, "", address)
+        return found if isinstance(found, Key) else None
 
     def hold_off(self, address: str) -> None:
         """Raise TooMany where an address has given too many wrong keys."""
-        began, count = self._failures.get(address, (0.0, 0))
-        left = began + self._trust.wrong - self._clock()
-        if count >= self._trust.failures and left > 0:
-            raise TooMany(
-                "too many wrong keys came from your address: try again in a minute",
-                {"retry-after": str(int(left) + 1)},
-            )
+        self.addresses.hold_off(address)
 
     def failed(self, address: str) -> None:
         """Note a wrong key of an address."""
-        began, count = self._failures.pop(address, (self._clock(), 0))
-        if began + self._trust.wrong <= self._clock():
-            began, count = self._clock(), 0
-        if count == 0:
+        if self.addresses.failed(address):
             _log.warning("a wrong key came from %s", address)
-        self._failures[address] = (began, count + 1)
-        _bound(self._failures, self._trust.remembered)
 
     def forget(self, token: str) -> None:
         """Ask about a session again, which has ended."""
         self._known.pop(_digest(None, token), None)
 
-    async def _find(self, header: str | None, cookie: str, address: str) -> Key | None:
+    def _count(self, request: Request, name: str, who: str) -> None:
+        if name not in UNCOUNTED:
+            request.state.headers = self._limits.take(who)
+
+    async def _visitor(
+        self, header: str | None, cookie: str, address: str
+    ) -> tuple[Visitor, bool] | None:
+        """Who asks, and whether they have to change their password first."""
+        if header is not None and self._tokens is not None and is_token(header):
+            try:
+                claims = self._tokens.read(header)
+            except TokenError as error:
+                raise Unauthorised(f"the token is not accepted: {error}", "invalid_token") from None
+            if claims.generation is None:
+                return _holder(claims), False
+            found = await self._standing(claims, claims.generation)
+        else:
+            found = await self._find(header, cookie, address)
+        if found is None:
+            return None
+        who = Visitor(found.actor, found.name, found.role, found.cameras, found.clear)
+        return who, isinstance(found, User) and found.must_change
+
+    async def _standing(self, claims: Claims, generation: int) -> User | None:
+        """The user of a token of ours, as they are now; None where it was made void."""
+        assert self._keys is not None
+        digest = _digest(None, f"user {generation} {claims.subject}")
+        now = self._clock()
+        until, known = self._known.get(digest, (0.0, None))
+        if isinstance(known, User) and now < until:
+            return known
+        found = await asyncio.to_thread(self._keys.users.active, claims.subject, generation)
+        if found is not None:
+            self._remember(digest, now, found)
+        return found
+
+    async def _find(self, header: str | None, cookie: str, address: str) -> Key | User | None:
         assert self._keys is not None
         digest = _digest(header, cookie)
         now = self._clock()
@@ -156,11 +211,14 @@ class Guard:
             if self._known.pop(digest, None) is None:
                 self.failed(address)
             return None
+        self._remember(digest, now, found)
+        return found
+
+    def _remember(self, digest: bytes, asked: float, found: Key | User) -> None:
         # Since the question, not the answer: what was revoked in between is noticed as soon.
-        self._known[digest] = (now + self._trust.fresh, found)
+        self._known[digest] = (asked + self._trust.fresh, found)
         self._known.move_to_end(digest)
         _bound(self._known, self._trust.remembered)
-        return found
 
 
 def key_of(request: Request) -> str | None:
@@ -188,16 +246,29 @@ def address_of(request: Request) -> str:
 def _foreign(request: Request, cookie: str | None) -> bool:
     """Whether a page of elsewhere sent this (cross-site request forgery).
 
-    Browsers say so by Sec-Fetch-Site, to https and localhost, or by Origin. Who says neither is a
-    program; one that has a cookie is a browser too old to be trusted with it.
+    Browsers say so by Sec-Fetch-Site (all since 2023, to https and localhost), by Origin (with
+    every POST since 2020), older ones by Referer. Who says nothing is a program; one that has a
+    cookie, or asks for a page, is a browser too old to be trusted with it.
     """
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
+    given = request.headers
+    if (site := given.get("sec-fetch-site")) is not None:
         return site != "same-origin"
-    origin = request.headers.get("origin")
-    if origin is not None:
-        return urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
-    return cookie is not None
+    for header in ("origin", "referer"):
+        if (sent := given.get(header)) is not None:
+            return urlsplit(sent).netloc.lower() != given.get("host", "").lower()
+    return cookie is not None or "text/html" in given.get("accept", "")
+
+
+def _holder(claims: Claims) -> Visitor:
+    """Who a token of somebody else's stands for; neither a key's id nor a user begins so."""
+    return Visitor(
+        f"jwt:{claims.subject}", claims.subject, claims.role, claims.cameras, claims.clear
+    )
+
+
+def _named(who: Visitor) -> str:
+    kind = "" if ":" in who.actor else "the key "
+    return f"{kind}{who.actor}"
 
 
 def _digest(header: str | None, cookie: str) -> bytes:

@@ -1,14 +1,15 @@
-"""Logging in and out in a browser: a key, or the first admin's link, for a session's cookie."""
+"""Logging in and out: a name and password, a key, or the first admin's link, for a session."""
 
 import logging
 import re
 from asyncio import to_thread
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from api.errors import ApiError, BadInput, TooMany
+from api import bodies
+from api.attempts import Logins
+from api.errors import ApiError, TooMany
 from api.guard import COOKIE, Guard, address_of
 from api.pages import Pages
 from projections.access import SESSION_LIFE, AccessKeys, is_link
@@ -17,30 +18,46 @@ _log = logging.getLogger(__name__)
 
 _MOST = 4096  # bytes of a form
 _UNKNOWN = "This key is unknown, expired or revoked."
+_WRONG = "This name and password do not go together."
 _VOID = "This link was used before, is older than a day, or there is an administrator already."
 
 
-def router(keys: AccessKeys | None, guard: Guard, pages: Pages) -> APIRouter:
-    """``/login`` and ``/logout``; where no key is asked for they lead to the pages."""
+def router(
+    keys: AccessKeys | None,
+    logins: Logins | None,
+    guard: Guard,
+    pages: Pages,
+) -> APIRouter:
+    """``/login`` and ``/logout``; where nobody is asked who they are they lead on."""
     routes = APIRouter(include_in_schema=False)
 
-    def form(next: str, error: ApiError | str = "") -> Response:
+    def form(next: str, error: ApiError | str = "", name: str = "") -> Response:
         code = 200 if not error else error.status if isinstance(error, ApiError) else 401
         told = f"{error}"
-        return pages.page("login.html", code=code, next=next, error=told[:1].upper() + told[1:])
+        told = told[:1].upper() + told[1:]
+        return pages.page("login.html", code=code, next=next, error=told, name=name)
 
     @routes.get("/login")
     def ask(next: str = "/") -> Response:
-        return form(_inside(next)) if keys else _to(_inside(next))
+        return form(inside(next)) if keys else _to(inside(next))
 
     @routes.post("/login")
     async def log_in(request: Request) -> Response:
-        given = await _form(request)
-        wanted, text = _inside(given.get("next", "/")), given.get("key", "").strip()
-        if keys is None:
+        given = await bodies.form(request, _MOST)
+        wanted, text = inside(given.get("next", "/")), given.get("key", "").strip()
+        name = given.get("name", "").strip()
+        if keys is None or logins is None:
             return _to(wanted)
         address, first = address_of(request), None
         try:
+            if name:
+                user = await logins.user(name, given.get("key", ""), address)
+                if user is None:
+                    return form(wanted, _WRONG, name)
+                token = await to_thread(keys.open_user_session, user.name)
+                _log.info("%s logged in from %s", user.actor, address)
+                await forget(request, keys, guard)
+                return with_session(request, _to(wanted), token)
             if is_link(text):
                 guard.hold_off(address)
                 first = await to_thread(keys.redeem, text)
@@ -50,12 +67,10 @@ def router(keys: AccessKeys | None, guard: Guard, pages: Pages) -> APIRouter:
             else:
                 key = await guard.attempt(text, address)
         except TooMany as error:
-            return form(wanted, error)
+            return form(wanted, error, name)
         if key is None:
             return form(wanted, _VOID if is_link(text) else _UNKNOWN)
-        if before := request.cookies.get(COOKIE):
-            await to_thread(keys.end_session, before)
-            guard.forget(before)
+        await forget(request, keys, guard)
         token = await to_thread(keys.open_session, key.key_id)
         _log.info("%s (key %s) logged in from %s", key.name, key.key_id, address)
         if first:
@@ -63,25 +78,13 @@ def router(keys: AccessKeys | None, guard: Guard, pages: Pages) -> APIRouter:
             answer.headers["cache-control"] = "no-store"
         else:
             answer = _to(wanted)
-        answer.set_cookie(
-            COOKIE,
-            token,
-            max_age=int(SESSION_LIFE.total_seconds()),
-            httponly=True,
-            secure=_encrypted(request),
-            # Not strict: a link in an alert's message has to find one logged in. What changes
-            # anything is refused by the guard unless a page of this server asks for it.
-            samesite="lax",
-        )
-        return answer
+        return with_session(request, answer, token)
 
     @routes.post("/logout")
     async def log_out(request: Request) -> Response:
-        token = request.cookies.get(COOKIE)
         answer = _to("/login")
-        if keys and token:
-            guard.forget(token)
-            await to_thread(keys.end_session, token)
+        if keys and request.cookies.get(COOKIE):
+            await forget(request, keys, guard)
             # Pictures may be kept by the browser; the next one to sit here is to see none.
             answer.headers["clear-site-data"] = '"cache"'
         answer.delete_cookie(COOKIE, httponly=True, samesite="lax")
@@ -90,30 +93,38 @@ def router(keys: AccessKeys | None, guard: Guard, pages: Pages) -> APIRouter:
     return routes
 
 
-def _to(address: str) -> Response:
-    return RedirectResponse(address, 303)
-
-
-def _inside(address: str) -> str:
+def inside(address: str) -> str:
     """An address of this server to go to, the first page for any other."""
     return address if re.fullmatch(r"/(?![/\\])[^\\\x00-\x20\x7f]*", address) else "/"
+
+
+def with_session(request: Request, answer: Response, token: str) -> Response:
+    """The answer with a session's cookie."""
+    answer.set_cookie(
+        COOKIE,
+        token,
+        max_age=int(SESSION_LIFE.total_seconds()),
+        httponly=True,
+        secure=_encrypted(request),
+        # Not strict: a link in an alert's message has to find one logged in. What changes
+        # anything is refused by the guard unless a page of this server asks for it.
+        samesite="lax",
+    )
+    return answer
+
+
+async def forget(request: Request, keys: AccessKeys, guard: Guard) -> None:
+    """End the session that the browser has, if any."""
+    if before := request.cookies.get(COOKIE):
+        await to_thread(keys.end_session, before)
+        guard.forget(before)
+
+
+def _to(address: str) -> Response:
+    return RedirectResponse(address, 303)
 
 
 def _encrypted(request: Request) -> bool:
     """Whether the browser speaks https, by its own word where a proxy before us ends it."""
     origin = request.headers.get("origin", "")
     return request.url.scheme == "https" or origin.startswith("https://")
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of an urlencoded form. Raises BadInput."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _MOST:
-            raise BadInput(f"the form is longer than {_MOST} bytes: give a key alone")
-    try:
-        fields = parse_qs(body.decode(), max_num_fields=8)
-    except ValueError:
-        raise BadInput("the form cannot be read: send key=… urlencoded in UTF-8") from None
-    return {name: values[0] for name, values in fields.items()}

@@ -24,6 +24,16 @@ _POLICY = (
     "object-src 'none'"
 )
 
+# No page here uses any of these, so a script that got in could not either.
+_PERMISSIONS = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        *("camera", "display-capture", "geolocation", "microphone", "midi", "payment"),
+        *("publickey-credentials-get", "screen-wake-lock", "usb", "xr-spatial-tracking"),
+    )
+)
+_HSTS = "max-age=31536000"  # a year, this name alone; sent where the browser speaks https
+
 
 class HttpMetrics:
     """Requests counted and timed by route template, so that ids do not become labels."""
@@ -106,6 +116,12 @@ class Observed:
                 headers["cross-origin-resource-policy"] = "same-origin"
                 headers.setdefault("cache-control", "no-store")
                 headers["content-security-policy"] = self._policy
+                headers["cross-origin-opener-policy"] = "same-origin"
+                headers["permissions-policy"] = _PERMISSIONS
+                if scope["scheme"] == "https":
+                    headers["strict-transport-security"] = _HSTS
+                for name, value in scope.get("state", {}).get("headers", {}).items():
+                    headers[name] = value
             await send(message)
 
         try:

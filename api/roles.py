@@ -12,7 +12,10 @@ NEEDED: Mapping[str, Role | None] = {
     "GET /login": None,
     "POST /login": None,
     "POST /logout": None,
+    "POST /token": None,  # a name and a password, which are looked at there
     "GET /pictures/{token}": None,  # a signed link, which says which picture and until when
+    "GET /password": Role.VIEWER,  # everybody's own
+    "POST /password": Role.VIEWER,
     "GET /": Role.VIEWER,
     "GET /docs": Role.VIEWER,
     "GET /openapi.json": Role.VIEWER,
@@ -57,3 +60,17 @@ NEEDED: Mapping[str, Role | None] = {
     "POST /rules/{name:path}/enable": Role.ADMIN,
     "POST /rules/{name:path}/disable": Role.ADMIN,
 }
+
+# Not counted for the rate of requests: what costs nothing, and streams, which are asked for once.
+UNCOUNTED = frozenset(
+    {
+        "GET /health",
+        "GET /static/{name}",
+        "GET /live",
+        "GET /events/stream",
+        "GET /alerts/stream",
+    }
+)
+
+# All that somebody with a one-time password may ask, besides what anybody may.
+TO_CHANGE_A_PASSWORD = frozenset({"GET /password", "POST /password"})

@@ -24,6 +24,11 @@ class Visitor:
     clear: bool = True
     known: bool = True
 
+    @property
+    def user(self) -> str | None:
+        """The name of a user with a password; None for keys and tokens of others."""
+        return self.actor.removeprefix("user:") if self.actor.startswith("user:") else None
+
     def may(self, needed: Role) -> bool:
         """Whether the role is enough."""
         return self.role.covers(needed)

@@ -43,6 +43,7 @@ if (key && location.hash.startsWith("#token=")) {
   key.value = decodeURIComponent(location.hash.slice("#token=".length));
   history.replaceState(null, "", location.pathname + location.search);
   document.querySelector("label[for=key]").textContent = "One-time link";
+  for (const part of document.querySelectorAll("[for=name], #name, #name-told")) part.remove();
   document.getElementById("told").textContent =
     "This link makes the first administrator's key. It works once.";
 }
