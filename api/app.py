@@ -29,6 +29,7 @@ from api import (
     watchlists,
 )
 from api.attempts import Logins
+from api.audit import Audited, Privacy
 from api.guard import Guard, Trust
 from api.head import HeadAsGet
 from api.hosts import OwnHosts
@@ -75,6 +76,7 @@ def create_app(
     counted: Collector | None = None,
     links: SignedLinks | None = None,
     watching: Watching | None = None,
+    privacy: Privacy | None = None,
 ) -> FastAPI:
     """The application on a read model, a picture store and keys, which stay the caller's.
 
@@ -85,7 +87,8 @@ def create_app(
     server waits for its connections to end. ``counted`` is
     served at /metrics beside what is counted here. ``links`` are the signed links to pictures that
     are good without a key; without them none is. ``watching`` brings alerts, rules and watchlists;
-    without it there are none.
+    without it there are none. ``privacy`` writes down who looks at plates, and hides them from
+    who may not see them; without it neither is done.
     """
     feeds = [LiveFeed(one, pace) for one in (queries, watching and watching.queries) if one]
     feed = feeds[0]
@@ -108,7 +111,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,  # FastAPI's own route would not pass the guard
-        dependencies=[Depends(guard)],
+        dependencies=[Depends(one) for one in (guard, privacy) if one is not None],
         lifespan=lifespan,
         responses=_REFUSALS if keys else {422: _REFUSALS[422]},
     )
@@ -117,6 +120,9 @@ def create_app(
     places = Navigation(NEEDED, asks=keys is not None)
     rendered = pages.Pages(places)
     stats = Shared(queries.stats)
+    answer = errors.install(app, rendered.error)
+    if privacy is not None:  # within what counts answers, so that a refusal is counted as one
+        app.add_middleware(Audited, privacy=privacy, refuse=answer)
     app.add_middleware(OwnHosts, names=hosts, numbers=keys is not None)
     metrics = observe.install(app, lambda: sum(one.listeners for one in feeds), images.origin)
     if counted is not None:
@@ -129,7 +135,6 @@ def create_app(
             allow_headers=["Authorization", "X-API-Key"],
         )
     app.add_middleware(HeadAsGet)
-    errors.install(app, rendered.error)
 
     app.include_router(service.router(app, queries, stats, metrics, rendered, keys is not None))
     app.include_router(login.router(keys, logins, guard, rendered))

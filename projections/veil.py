@@ -57,6 +57,16 @@ class Shown:
 
     def __init__(self) -> None:
         self.plates: set[str] = set()
+        self._open = True
+
+    def add(self, plates: Iterable[str]) -> None:
+        """Note plates that are told."""
+        if self._open:
+            self.plates.update(plates)
+
+    def close(self) -> None:
+        """From now on none is noted: what is told by a stream."""
+        self._open = False
 
     def take(self) -> list[str]:
         """Those since the last time, which are not told again."""
@@ -123,7 +133,7 @@ def told(rows: list[Row]) -> list[Row]:
     if shown is not None:
         for column in _SHOWN:
             if column in rows[0]:
-                shown.plates.update(_texts(row.get(column) for row in rows))
+                shown.add(_texts(row.get(column) for row in rows))
     if name is not None:
         return [veiled(row, name) for row in rows]
     return rows

@@ -1,0 +1,207 @@
+"""What each route shows or does that the audit has to tell of: the one place where it says so.
+
+A route is in DEEDS or in SILENT; a test holds api.roles to it. One that is in neither is audited
+all the same, under its address.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from fastapi import Request
+
+from api.errors import wants_page
+from rules.pseudonym import Pseudonyms, is_pseudonym, pseudonym_of
+
+_PLATES = frozenset({"plate", "plate_text", "text", "q"})  # parameters that hold one, as typed
+# Parameters that are told as they are. What is not among them, nor a plate, is told as a keyed
+# hash: nobody knows what a later endpoint takes.
+_PLAIN = frozenset(
+    {
+        *("camera", "camera_id", "cameras", "site", "zone", "lane", "watchlist", "rule", "name"),
+        *("region", "country", "direction", "status", "state", "severity", "type", "color"),
+        *("min_confidence", "max_confidence", "kind", "format", "interval", "bucket", "edits"),
+        *("start_time", "end_time", "start", "end", "since", "until", "hour", "weekday"),
+        *("event_id", "alert_id", "correction_id", "user_id", "key_id", "number", "path"),
+        *("actor", "action", "topic", "partition"),
+    }
+)
+_UNTOLD = frozenset({"limit", "offset", "cursor", "page", "reason", "cards", "last_event_id"})
+_NEAR = frozenset({"edits", "within", "near", "fuzzy", "similar", "distance", "confusable"})
+
+
+def _always(_: Request) -> bool:
+    return True
+
+
+def _by_itself(request: Request) -> bool:
+    """Whether a picture is opened by itself: one that a page shows is told with its page."""
+    return not (
+        request.headers.get("sec-fetch-dest") == "image"
+        and request.headers.get("sec-fetch-site") == "same-origin"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What a route does in the words of the audit.
+
+    ``subject`` names parameters in braces; one that holds a plate is told by its pseudonym. An
+    empty one is told by what the request searches for. ``asks``: a reason is needed where
+    reasons are. ``once``: a stream is told when it is opened, not what comes over it.
+    """
+
+    action: str
+    subject: str = ""
+    asks: bool = True
+    once: bool = False
+    when: Callable[[Request], bool] = _always
+
+
+_WATCHLIST = "watchlist:{watchlist}"
+_ON_LIST = "plate:{plate}"
+
+DEEDS: Mapping[str, Deed] = {
+    "GET /": Deed("watch", when=wants_page),
+    "GET /live": Deed("watch", "live", once=True),
+    "GET /events/stream": Deed("watch", "live", once=True),
+    "GET /events/recent": Deed("list", "recent"),
+    "GET /events/search": Deed("search"),
+    "GET /events/plate/{plate_text:path}": Deed("search", "plate:{plate_text}"),
+    "GET /events/camera/{camera_id:path}": Deed("list", "camera:{camera_id}"),
+    "GET /events/{event_id}": Deed("view", "sighting:{event_id}"),
+    "GET /sightings/{event_id}": Deed("view", "sighting:{event_id}"),
+    "GET /plates/{text:path}": Deed("view", "plate:{text}"),
+    "GET /images/{path:path}": Deed("view", "picture:{path}", when=_by_itself),
+    "GET /pictures/{token}": Deed("view", asks=False),
+    "GET /alerts": Deed("list", "alerts"),
+    "GET /alerts/stream": Deed("watch", "alerts", once=True),
+    "GET /alerts/{alert_id}": Deed("view", "alert:{alert_id}"),
+    "POST /alerts/{alert_id}/acknowledge": Deed("acknowledge", "alert:{alert_id}"),
+    "POST /alerts/{alert_id}/resolve": Deed("resolve", "alert:{alert_id}"),
+    "POST /alerts/{alert_id}/comment": Deed("comment", "alert:{alert_id}"),
+    "GET /watchlists/{watchlist}": Deed("list", _WATCHLIST),
+    "GET /watchlists/{watchlist}.csv": Deed("export", _WATCHLIST),
+    "PUT /watchlists/{watchlist}/{plate:path}": Deed("put on a list", _ON_LIST),
+    "DELETE /watchlists/{watchlist}/{plate:path}": Deed("take off a list", _ON_LIST),
+    "POST /watchlists/{watchlist}/import": Deed("import", _WATCHLIST),
+    "POST /rules/backtest": Deed("backtest", "rules"),
+    "GET /rules/backtest/{number}": Deed("view", "backtest:{number}"),
+    "GET /audit": Deed("audit"),
+    "GET /audit.csv": Deed("audit"),
+    "POST /login": Deed("login", "session", asks=False),
+    "POST /logout": Deed("logout", "session", asks=False),
+}
+
+# They show no plate and change nothing about people.
+SILENT = frozenset(
+    {
+        "GET /health",
+        "GET /static/{name}",
+        "GET /login",
+        "GET /docs",
+        "GET /openapi.json",
+        "GET /metrics",
+        "GET /stats",
+        "GET /reason",
+        "POST /reason",
+        "GET /watchlists",
+        # Their versions are on alpr.rules, with who wrote them.
+        "GET /rules",
+        "GET /rules/schema",
+        "GET /rules/new",
+        "GET /rules/{name:path}",
+        "POST /rules/test",
+        "GET /rules/backtest",
+        "DELETE /rules/backtest/{number}",
+        "POST /rules",
+        "PUT /rules/{name:path}",
+        "DELETE /rules/{name:path}",
+        "POST /rules/{name:path}/enable",
+        "POST /rules/{name:path}/disable",
+    }
+)
+
+CLEAR = frozenset(
+    {
+        "GET /images/{path:path}",
+        "GET /rules/backtest",
+        "POST /rules/backtest",
+        "GET /rules/backtest/{number}",
+        "POST /rules",
+        "PUT /rules/{name:path}",
+    }
+)
+"""Routes that show plates in ways that nothing veils: only for who may see plates as they are."""
+
+_BRACES = re.compile(r"\{(\w+)(?::\w+)?\}")
+_LONGEST = 300  # characters of a subject
+
+
+def deed_of(route: str) -> Deed | None:
+    """What is told of a route, ``METHOD /path``; None for a silent one."""
+    if route in SILENT:
+        return None
+    if (declared := DEEDS.get(route)) is not None:
+        return declared
+    method, _, path = route.partition(" ")
+    return Deed("view" if method == "GET" else "change", path.removeprefix("/"))
+
+
+def subject_of(deed: Deed, request: Request, names: Pseudonyms) -> str:
+    """What a request is about, without any plate in clear."""
+    if not deed.subject:
+        return searched(dict(request.query_params), names)
+    given = request.path_params
+
+    def put(found: re.Match[str]) -> str:
+        name, value = found[1], str(given.get(found[1], ""))
+        if name in _PLATES:
+            return plate_named(value, names).partition(":")[2]
+        return _plain(value) if name in _PLAIN else names.of_words(value)
+
+    told = _BRACES.sub(put, deed.subject)
+    if told.startswith("plate:") and any(set(str(v)) & set("*?") for v in given.values()):
+        told = "pattern:" + told.removeprefix("plate:")
+    return told[:_LONGEST]
+
+
+def searched(asked: Mapping[str, str], names: Pseudonyms) -> str:
+    """What a search looks for: a plate, a pattern, or else its filters."""
+    given = {name: value for name, value in asked.items() if value and name not in _UNTOLD}
+    for name in ("plate", "q", "plate_text", "text"):
+        if name in given:
+            told = plate_named(given[name], names)
+            near = any(given.get(one, "0") not in ("0", "false") for one in _NEAR)
+            return told.replace("plate:", "near:", 1) if near else told
+    told = "&".join(
+        f"{name}={_plain(value) if name in _PLAIN else names.of_words(value)}"
+        for name, value in sorted(given.items())
+    )
+    return (told or "all")[:_LONGEST]
+
+
+def plate_named(typed: str, names: Pseudonyms) -> str:
+    """``plate:PSEUDONYM``, or ``pattern:PSEUDONYM`` for a text with wildcards."""
+    if (pseudonym := pseudonym_of(typed)) is not None:
+        return f"plate:{pseudonym}"
+    if set(typed) & set("*?"):
+        return f"pattern:{names.of_pattern(typed)}"
+    return f"plate:{names.of(typed)}"
+
+
+def subjects_of(typed: str, names: Pseudonyms) -> list[str]:
+    """Every subject under which a search for this plate or pattern was noted."""
+    first = plate_named(typed, names)
+    if first.startswith("pattern:"):
+        return [first]
+    pseudonym = first.removeprefix("plate:")
+    found = [first, f"near:{pseudonym}"]
+    if not is_pseudonym(typed.strip().lower()):
+        found.append(f"pattern:{names.of_pattern(typed.strip() + '*')}")
+    return found
+
+
+def _plain(value: str) -> str:
+    return quote(value, safe=" /:.,~_-+@")
