@@ -333,9 +333,10 @@ def open_queries(database: Database) -> "SightingQueries":
 
 def open_chores(settings: Settings, database: Database) -> "list[Chore]":
     """What ``alpr keep`` does."""
+    from projections.plate_index import PlateIndex
     from projections.rollups import Rollups
 
-    return [Rollups(database.url)]
+    return [PlateIndex(database.url), Rollups(database.url)]
 
 
 def open_keys(database: Database) -> "AccessKeys":

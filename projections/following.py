@@ -54,7 +54,7 @@ class Following:
 
         Of ``limit`` changes at most, or of the whole view.
         """
-        with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
+        with self.transaction() as cursor:
             cursor.execute(
                 f"SELECT '{self.view}.plate_events'::regclass::oid, changes, coalesce(("
                 "SELECT last_change - cardinality(event_ids) "

@@ -11,6 +11,7 @@ from rules.alerts.holds import plate_is, regex
 from rules.alerts.likeness import Likeness
 from rules.alerts.required import required
 from rules.alerts.rule import PlateIs
+from rules.wildcard import follows
 
 _RE2: Any = re2  # it has no types
 
@@ -150,39 +151,6 @@ class Patterns(Generic[T]):
 
 def _found(pattern: str, text: str) -> bool:
     return regex(pattern).search(text) is not None
-
-
-def follows(wildcard: str, text: str) -> bool:
-    """Whether a text is what a pattern with ``*`` and ``?`` says, as a whole; linear in both."""
-    first, *others = wildcard.split("*")
-    if not others:
-        return len(text) == len(first) and _at(first, text, 0)
-    *between, last = others
-    end = len(text) - len(last)
-    if end < len(first) or not _at(first, text, 0) or not _at(last, text, end):
-        return False
-    place = len(first)
-    for part in between:
-        found = _find(part, text, place, end)
-        if found is None:
-            return False
-        place = found + len(part)
-    return True
-
-
-def _at(part: str, text: str, place: int) -> bool:
-    if "?" not in part:
-        return text.startswith(part, place)
-    return all(one in ("?", text[place + i]) for i, one in enumerate(part))
-
-
-def _find(part: str, text: str, start: int, end: int) -> int | None:
-    """The first place at or after ``start`` where a part lies before ``end``."""
-    if "?" not in part:
-        found = text.find(part, start, end)
-        return found if found >= 0 else None
-    places = range(start, end - len(part) + 1)
-    return next((place for place in places if _at(part, text, place)), None)
 
 
 def _literals(wildcard: str) -> list[str]:
