@@ -1,6 +1,7 @@
 """The dead letters of a log: what there is, one by one, and sent again."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -99,6 +100,18 @@ class DeadLetters:
             more |= len(found) > limit
             del found[limit:]
         return Found(found, more, strange)
+
+    def tally(self) -> list[tuple[tuple[str, str, str], int]]:
+        """How many letters there are of each topic, step and reason, as often as told, without
+        those sent again; most first.
+        """
+        counts = Counter[tuple[str, str, str]]()
+        for partition in self._partitions(Wanted()):
+            for dead in self._letters(partition, Wanted()):
+                if dead is not None and dead.sent is None:
+                    letter = dead.letter
+                    counts[letter["topic"], letter["step"], letter["reason"]] += 1
+        return counts.most_common()
 
     def oldest(self, wanted: Wanted, limit: int) -> Found:
         """The letters buried first, by partition, one a record, without those sent again."""

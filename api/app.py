@@ -13,9 +13,11 @@ from prometheus_client.registry import Collector
 
 from api import (
     alerts,
+    dead_letters,
     errors,
     events,
     history,
+    ingest,
     issue,
     login,
     models,
@@ -24,6 +26,7 @@ from api import (
     parameters,
     password,
     pictures,
+    plates,
     rules,
     service,
     watchlists,
@@ -33,6 +36,7 @@ from api.audit import Audited, Privacy
 from api.guard import Guard, Trust
 from api.head import HeadAsGet
 from api.hosts import OwnHosts
+from api.intake import Intake
 from api.live import LiveFeed, Pace
 from api.navigation import Navigation
 from api.roles import NEEDED
@@ -76,6 +80,8 @@ def create_app(
     counted: Collector | None = None,
     links: SignedLinks | None = None,
     watching: Watching | None = None,
+    desk: dead_letters.Desk | None = None,
+    intake: Intake | None = None,
     privacy: Privacy | None = None,
 ) -> FastAPI:
     """The application on a read model, a picture store and keys, which stay the caller's.
@@ -84,11 +90,12 @@ def create_app(
     ``app.state.authenticated`` tells the server. ``hosts`` are names it is called by besides
     localhost. ``cors_origins`` are the origins whose pages may read the API, such as
     ``https://gate.example``. ``app.state.feeds`` are the LiveFeeds, to be closed before the
-    server waits for its connections to end. ``counted`` is
+    server waits for its connections to end. ``intake`` takes the reads of other programs; without
+    it none is taken. ``counted`` is
     served at /metrics beside what is counted here. ``links`` are the signed links to pictures that
     are good without a key; without them none is. ``watching`` brings alerts, rules and watchlists;
-    without it there are none. ``privacy`` writes down who looks at plates, and hides them from
-    who may not see them; without it neither is done.
+    without it there are none. ``desk`` looks into dead letters. ``privacy`` writes down who looks
+    at plates, and hides them from who may not see them; without it neither is done.
     """
     feeds = [LiveFeed(one, pace) for one in (queries, watching and watching.queries) if one]
     feed = feeds[0]
@@ -99,8 +106,10 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if intake is not None:
+            intake.start()
         yield
-        for one in (*feeds, watching and watching.backtests):
+        for one in (*feeds, watching and watching.backtests, intake):
             if one:
                 one.close()
 
@@ -142,10 +151,14 @@ def create_app(
     app.include_router(password.router(keys, logins, guard, rendered))
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
+    app.include_router(plates.router(queries, rendered, watching))
     app.include_router(pictures.router(images, links))
+    app.include_router(ingest.router(intake))
     if watching is not None:
         for routes in _watching(watching, queries, images, feeds[-1], rendered):
             app.include_router(routes)
+    if desk is not None:
+        app.include_router(dead_letters.router(desk, rendered))
     places.serves({route.path for route in iter_route_contexts(app.routes)})
     return app
 

@@ -28,8 +28,16 @@ NEEDED: Mapping[str, Role | None] = {
     "GET /events/camera/{camera_id:path}": Role.VIEWER,
     "GET /events/{event_id}": Role.VIEWER,
     "GET /live": Role.VIEWER,
+    "POST /ingest/reads": Role.INGEST,
+    "POST /ingest/frigate": Role.INGEST,
+    "POST /ingest/rekor": Role.INGEST,
+    "POST /ingest/fast-alpr": Role.INGEST,
+    "POST /ingest/plate-recognizer": Role.INGEST,
     "GET /sightings/{event_id}": Role.VIEWER,
     "GET /plates/{text:path}": Role.VIEWER,
+    # Where somebody goes, and with whom.
+    "GET /plates/{text:path}/journey": Role.INVESTIGATOR,
+    "GET /plates/{text:path}/companions": Role.INVESTIGATOR,
     "GET /images/{path:path}": Role.VIEWER,
     "GET /alerts": Role.VIEWER,
     "GET /alerts/stream": Role.VIEWER,
@@ -53,6 +61,10 @@ NEEDED: Mapping[str, Role | None] = {
     "POST /rules/backtest": Role.OPERATOR,
     "GET /rules/backtest/{number}": Role.OPERATOR,
     "DELETE /rules/backtest/{number}": Role.OPERATOR,
+    # They hold any record, and sending one again changes what the views say.
+    "GET /dead-letters": Role.ADMIN,
+    "GET /dead-letters/{place:path}": Role.ADMIN,
+    "POST /dead-letters/redrive": Role.ADMIN,
     # A rule says who is told, and what of: it could send sightings anywhere.
     "POST /rules": Role.ADMIN,
     "PUT /rules/{name:path}": Role.ADMIN,

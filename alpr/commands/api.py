@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from ipaddress import ip_address
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from alpr.wiring import (
     open_keys,
     open_log,
     open_queries,
+    open_tokens,
 )
 
 if TYPE_CHECKING:
@@ -55,10 +57,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; exit code 0."""
+    from alpr.dlq_desk import DlqDesk
     from api.app import create_app
     from api.backtests import Backtests
     from api.counted import Counted
-    from api.serve import ServeError, serve
+    from api.serve import Certificate, ServeError, serve
     from api.voice import Voice
     from api.watching import Watching
     from images.links import SignedLinks, secret_of
@@ -89,16 +92,24 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             open_images(settings),
             keys=keys,
             hosts=(*settings.api_hosts, *_public_host(settings)),
+            cors_origins=settings.api_cors,
+            tokens=open_tokens(settings) if keys is not None else None,
+            rate=settings.api_rate,
             counted=Counted(lambda: (open_log(settings), open_codec(settings))),
             links=SignedLinks(secret_of(settings.link_secret_file)),
             watching=watching,
+            desk=DlqDesk(settings, _now),
         )
         if keys is not None:
-            address = f"http://{_named(host, settings.api_hosts)}:{port}"
+            scheme = "https" if settings.tls_cert else "http"
+            address = f"{scheme}://{_named(host, settings.api_hosts)}:{port}"
             threading.Thread(
                 target=_tell_first_link, args=(keys, address, ended), name="link", daemon=True
             ).start()
-        serve(app, host, port, (*settings.api_proxies, *arguments.proxy))
+        certificate = None
+        if settings.tls_cert:
+            certificate = Certificate(Path(settings.tls_cert), Path(settings.tls_key))
+        serve(app, host, port, (*settings.api_proxies, *arguments.proxy), certificate)
         queries.close()
         watching.queries.close()
         if keys is not None:

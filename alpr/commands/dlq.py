@@ -1,15 +1,14 @@
 """``alpr dlq``: what could not be processed; list it, look into it, send it again."""
 
 import argparse
-import base64
 import json
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from alpr.dlq import Dead, DeadLetters, DlqError, Found, Redrive, Redriven, Wanted
+from alpr.dlq import Dead, DeadLetters, DlqError, Found, Redrive, Wanted
+from alpr.dlq_told import decoded, encoded, everything, pretended, summary
 from alpr.errors import ConfigError
 from alpr.moments import moment, shown
 from alpr.settings import Settings
@@ -18,7 +17,7 @@ from alpr.spoilt import hexdump, reading, reencoded
 from alpr.wiring import open_codec, open_log
 from dataflows.dead_letters import Place, place
 from eventlog.log import Log
-from schemas.codec import Codec, DecodeError, EncodeError, schema_text
+from schemas.codec import Codec, DecodeError, EncodeError
 from schemas.topics import RAW
 
 LIMIT = 50
@@ -77,7 +76,7 @@ def _list(found: Found, as_json: bool) -> None:
     for dead in found.letters:
         letter = dead.letter
         if as_json:
-            print(json.dumps(_summary(dead)))
+            print(json.dumps(summary(dead)))
             continue
         again = f", sent again as {dead.sent}" if dead.sent else ""
         came = f", came back after {letter['redriven']} times" if letter["redriven"] else ""
@@ -91,23 +90,6 @@ def _list(found: Found, as_json: bool) -> None:
         print("there are more; --limit or the filters show them", file=sys.stderr)
     if found.strange:
         print(f"{found.strange} records of alpr.dlq are no dead letters", file=sys.stderr)
-
-
-def _summary(dead: Dead) -> dict[str, Any]:
-    letter = dead.letter
-    return {
-        "place": str(dead.place),
-        "topic": letter["topic"],
-        "partition": letter["partition"],
-        "offset": letter["offset"],
-        "appended_at": shown(letter["appended_at"]),
-        "buried_at": shown(dead.at),
-        "step": letter["step"],
-        "reason": letter["reason"],
-        "detail": letter["detail"],
-        "redriven": letter["redriven"],
-        "sent_again_as": str(dead.sent) if dead.sent else None,
-    }
 
 
 # show
@@ -126,9 +108,9 @@ def _show(arguments: argparse.Namespace, log: Log, codec: Codec) -> int:
             raise DlqError(f"{dead.place} has no value")
         sys.stdout.buffer.write(value)
         return 0
-    name, record, error = _decoded(codec, value)
+    name, record, error = decoded(codec, value)
     if arguments.json:
-        print(json.dumps(_everything(dead, value, name, record, error), indent=1))
+        print(json.dumps(everything(dead, value, codec), indent=1))
         return 0
     letter = dead.letter
     print(dead.place)
@@ -146,7 +128,7 @@ def _show(arguments: argparse.Namespace, log: Log, codec: Codec) -> int:
     print(f"  value     {len(value)} bytes" + (f" of {dead.whole[0]}" if dead.whole else ""))
     if error is None:
         print(f"\nIt reads as a {name}:")
-        print(json.dumps(record, indent=1, default=_encoded))
+        print(json.dumps(record, indent=1, default=encoded))
         return 0
     _show_spoilt(dead, value, error)
     return 0
@@ -167,7 +149,7 @@ def _show_spoilt(dead: Dead, value: bytes, error: DecodeError) -> None:
             at = best.ends if at is None else at
             print(f"As a {best.record}, expected here, by today's schema:")
         for read in best.fields:
-            told = _plain(json.dumps(read.value, default=_encoded, ensure_ascii=False))
+            told = _plain(json.dumps(read.value, default=encoded, ensure_ascii=False))
             cut = told if len(told) <= 100 else told[:99] + "…"
             print(f"  {read.start:6d}  {read.name} ({read.type}): {cut}")
         if best.failed is not None:
@@ -177,31 +159,6 @@ def _show_spoilt(dead: Dead, value: bytes, error: DecodeError) -> None:
     print("\nBytes:")
     for line in hexdump(value, at):
         print(line)
-
-
-def _everything(
-    dead: Dead, value: bytes | None, name: str | None, record: Any, error: DecodeError | None
-) -> dict[str, Any]:
-    letter = dead.letter
-    told = _summary(dead) | {
-        "key": _encoded(letter["key"]),
-        "headers": {header: _encoded(held) for header, held in letter["headers"].items()},
-        "value": _encoded(value),
-        "name": name,
-        "record": record,
-    }
-    best = None
-    if error is not None and value is not None:
-        told["error"] = str(error)
-        best = reading(dead.place.topic, value, error)
-    if best is not None:
-        told["name"] = best.record
-        told["record"] = {read.name: read.value for read in best.fields}
-        told["ends_at_byte"] = best.ends
-        told["failed_field"] = best.failed[0] if best.failed else None
-        told["left_over"] = best.left
-        told["schema"] = json.loads(schema_text(best.record))
-    return json.loads(json.dumps(told, default=_encoded))
 
 
 # redrive
@@ -218,7 +175,7 @@ def _redrive(
             sighted = stack.enter_context(asking_the_view(settings, _say))
             redrive = Redrive(log, codec, again=arguments.again, sighted=sighted)
         if arguments.dry_run:
-            done = _pretended(redrive, found, mended)
+            done = pretended(redrive, found.letters, mended)
         else:
             done = redrive.run(found.letters, mended)
     for where, sent in done.sent.items():
@@ -248,18 +205,6 @@ def _chosen(arguments: argparse.Namespace, letters: DeadLetters, now_us: int) ->
             "say which: TOPIC/PARTITION/OFFSET, or --topic, --step, --reason, --since, --until"
         )
     return letters.oldest(wanted, arguments.max)
-
-
-def _pretended(redrive: Redrive, found: Found, mended: bytes | None) -> Redriven:
-    done = Redriven()
-    for dead in found.letters:
-        try:
-            redrive.ready(dead, mended)
-        except DlqError as error:
-            done.refused[dead.place] = str(error)
-        else:
-            done.sent[dead.place] = dead.place
-    return done
 
 
 def _mended(arguments: argparse.Namespace, codec: Codec, found: Found) -> bytes | None:
@@ -329,26 +274,12 @@ def _count(text: str) -> int:
     return number
 
 
-def _decoded(codec: Codec, value: bytes | None) -> tuple[str | None, Any, DecodeError | None]:
-    if value is None:
-        return None, None, None
-    try:
-        return *codec.decode(value), None
-    except DecodeError as error:
-        return None, None, error
-
-
 def _fate(dead: Dead) -> str:
     if dead.sent:
         return f"sent again as {dead.sent}"
     if dead.started:
         return "sending it again was cut off; the next redrive finds out how far it came"
     return "not sent again"
-
-
-def _encoded(value: Any) -> str | None:
-    """Bytes for JSON, in base64."""
-    return None if value is None else base64.b64encode(value).decode()
 
 
 def _bytes(value: bytes | None) -> str:

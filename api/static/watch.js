@@ -480,3 +480,46 @@ if (load) {
     take.disabled = false;
   });
 }
+
+// Dead letters: which are chosen, tried without sending, then sent again.
+for (const form of document.querySelectorAll("form[data-redrive]")) {
+  const wrong = form.querySelector(".wrong");
+  const told = form.querySelector(".outcome");
+  const boxes = [...form.querySelectorAll("[name=place]")];
+  form.querySelector("[data-all]")?.addEventListener("change", (changed) => {
+    for (const box of boxes) box.checked = changed.target.checked;
+  });
+  function line(mark, place, words) {
+    const item = document.createElement("li");
+    const badge = document.createElement("span");
+    badge.className = `badge ${mark}`;
+    badge.textContent = { confirmed: "sent", revised: "would be sent", tentative: "was sent", retracted: "not sent" }[mark];
+    const at = document.createElement("span");
+    at.className = "mono small";
+    at.textContent = place;
+    item.append(badge, " ", at, words ? ` ${words}` : "");
+    return item;
+  }
+  form.addEventListener("submit", async (sent) => {
+    sent.preventDefault();
+    tell(wrong, "");
+    const dry = sent.submitter?.value !== "send";
+    const places = form.dataset.place ? [form.dataset.place] : boxes.filter((box) => box.checked).map((box) => box.value);
+    if (!places.length) { tell(wrong, "choose the records first: nothing is chosen"); return; }
+    const many = places.length === 1 ? places[0] : `${places.length} records`;
+    if (!dry && !confirm(`Send ${many} again?`)) return;
+    for (const button of form.querySelectorAll("button")) button.disabled = true;
+    try {
+      const body = { places, dry_run: dry, again: form.elements.again.checked, anyway: form.elements.anyway.checked };
+      const done = await send("POST", "/dead-letters/redrive", JSON.stringify(body));
+      const list = document.createElement("ul");
+      list.append(
+        ...Object.entries(done.sent).map(([place, to]) => line(dry ? "revised" : "confirmed", place, to ? `as ${to}` : "")),
+        ...Object.entries(done.already).map(([place, to]) => line("tentative", place, `as ${to}, by a run that was cut off`)),
+        ...Object.entries(done.refused).map(([place, why]) => line("retracted", place, why)),
+      );
+      told.replaceChildren(...done.told.map((words) => Object.assign(document.createElement("p"), { textContent: words })), list);
+    } catch (failure) { tell(wrong, failure.message); }
+    for (const button of form.querySelectorAll("button")) button.disabled = false;
+  });
+}

@@ -18,7 +18,7 @@ from projections.access import SCHEMA, AccessKeys, Role
 from projections.errors import ViewMismatch
 from projections.queries import SightingQueries
 from tests.api.conftest import served
-from tests.api.watched import idle
+from tests.api.watched import whole
 from tests.api.world import SHOWN, World
 from tests.projections.sightings import event_id, sighting
 
@@ -30,8 +30,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(scope="module")
 def locked(queries: SightingQueries, world: World, keys: AccessKeys) -> Iterator[str]:
     """Where an API listens that asks for keys."""
-    watching = idle(world.url)
-    with served(queries, world.pictures, keys=keys, trust=QUICK, watching=watching) as address:
+    with served(queries, world.pictures, keys=keys, trust=QUICK, **whole(world.url)) as address:
         yield address
 
 
@@ -65,7 +64,7 @@ def execute(url: str, statement: str, *values: object) -> None:
 
 
 def routes(queries: SightingQueries, world: World, keys: AccessKeys | None) -> set[str]:
-    app = create_app(queries, world.pictures, keys=keys, watching=idle(world.url))
+    app = create_app(queries, world.pictures, keys=keys, **whole(world.url))
     found: set[str] = set()
     for route in iter_route_contexts(app.routes):
         assert route.methods, f"{route.path} is no route that the guard can see"

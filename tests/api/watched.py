@@ -98,5 +98,11 @@ def idle(url: str) -> Watching:
     return Watching(AlertQueries(url), Voice(none, wall_clock), Backtests(_nothing), patience=0)
 
 
+def whole(url: str) -> dict[str, Any]:
+    """What create_app is given for every route there is, where none is to do anything."""
+    nobody: Any = object()
+    return {"watching": idle(url), "desk": nobody}
+
+
 def _nothing(rules: Any, since: int, progress: Any) -> dict[str, Any]:
     raise AssertionError("no test asked for a backtest")
