@@ -28,6 +28,10 @@ DATABASE_PARTS = ("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD")
 # Names of the first layout that mean nothing here, accepted so that its .env files still work:
 # a reader's position is kept with what it writes, not under the name of a consumer group.
 WITHOUT_EFFECT = ("KAFKA_GROUP_ID", "AUTO_OFFSET_RESET")
+# Secret as they are, so never shown; of URLs only their passwords are.
+_SECRETS = frozenset({"jwt_secret"})
+_LISTS = frozenset({"api_hosts", "api_proxies", "api_cors", "notify_allow"})
+_LEAST_SECRET = 32  # bytes of a key for HS256 (RFC 7518, 3.2)
 
 
 class Settings(BaseModel):
@@ -62,6 +66,15 @@ class Settings(BaseModel):
     api_auth: Literal["auto", "required"] = "auto"
     api_hosts: tuple[str, ...] = ()
     api_proxies: tuple[str, ...] = ()
+    api_cors: tuple[str, ...] = ()
+    api_rate: float = Field(default=50, ge=0)
+    tls_cert: str = ""
+    tls_key: str = ""
+    jwt_secret: str = ""
+    jwt_secret_file: str = ""
+    jwt_public_key_file: str = ""
+    jwt_audience: str = ""
+    jwt_issuer: str = ""
     log_format: Literal["text", "json"] = "text"
     metrics_port: int = Field(default=0, ge=0, le=65535)
     retention_raw_days: int = Field(default=7, ge=1)
@@ -110,6 +123,30 @@ class Settings(BaseModel):
                     "127.0.0.1,10.0.0.0/24"
                 ) from None
         return given
+
+    @field_validator("api_cors", mode="before")
+    @classmethod
+    def _origins(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        given = tuple(text.strip().lower() for text in value.split(",") if text.strip())
+        for text in given:
+            if not re.fullmatch(r"https?://[^/?#@\s*]+", text):
+                raise ValueError(
+                    f"{text} is no origin: give scheme and host, without a path and without *, "
+                    "such as https://gate.example.org"
+                )
+        return given
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_enough(cls, value: str) -> str:
+        if value and len(value.encode()) < _LEAST_SECRET:
+            raise ValueError(
+                f"it has {len(value.encode())} bytes: give {_LEAST_SECRET} or more, such as what "
+                "`openssl rand -hex 32` prints"
+            )
+        return value
 
     @field_validator("log_url")
     @classmethod
@@ -164,6 +201,20 @@ class Settings(BaseModel):
                 f"ALPR_PARTITIONS names partition {beyond[0]}, and the log has "
                 f"{self.log_partitions}: use 0-{self.log_partitions - 1}, or set "
                 "ALPR_LOG_PARTITIONS to the number that the log was made with"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "Settings":
+        if bool(self.tls_cert) != bool(self.tls_key):
+            there, missing = ("CERT", "KEY") if self.tls_cert else ("KEY", "CERT")
+            raise ValueError(
+                f"ALPR_TLS_{there} is set and ALPR_TLS_{missing} is not: name both PEM files, or "
+                "neither"
+            )
+        if self.jwt_secret and self.jwt_secret_file:
+            raise ValueError(
+                "ALPR_JWT_SECRET and ALPR_JWT_SECRET_FILE are both set: take one of them out"
             )
         return self
 
@@ -230,12 +281,16 @@ class Settings(BaseModel):
 
     def shown(self) -> dict[str, str]:
         """Every variable and its value with passwords masked, to print."""
-        return {name: masked(text) for name, text in self.environ().items()}
+        secret = {variable(name) for name in _SECRETS}
+        return {
+            name: "***" if text and name in secret else masked(text)
+            for name, text in self.environ().items()
+        }
 
     def __repr_args__(self) -> Any:
         """What ``repr`` and ``str`` show."""
         return [
-            (name, masked(value) if isinstance(value, str) else value)
+            (name, _safe(name, value) if isinstance(value, str) else value)
             for name, value in self._plain().items()
         ]
 
@@ -249,7 +304,7 @@ class Settings(BaseModel):
                 texts += [(("dedup", key), str(part)) for key, part in asdict(value).items()]
             elif name == "partitions":
                 texts.append(((name,), ",".join(map(str, value)) or "all"))
-            elif name in ("api_hosts", "api_proxies", "notify_allow"):
+            elif name in _LISTS:
                 texts.append(((name,), ",".join(value)))
             else:
                 texts.append(((name,), str(value)))
@@ -378,4 +433,11 @@ def _checked(values: dict[str, Any], sources: Mapping[tuple[str, ...], str]) -> 
             # A check over several fields, whose text names them itself.
             raise ConfigError(told) from None
         name = sources.get(path) or variable(*path)
-        raise ConfigError(f"{name}={masked(str(first['input']))} cannot be used; {told}") from None
+        raise ConfigError(
+            f"{name}={_safe(path[0], str(first['input']))} cannot be used; {told}"
+        ) from None
+
+
+def _safe(name: str, value: str) -> str:
+    """The value of a setting without what is secret in it."""
+    return "***" if value and name in _SECRETS else masked(value)

@@ -79,7 +79,8 @@ class Up:
         host = self._settings.api_host
         if host in _EVERYWHERE:
             host = "localhost"
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._settings.api_port}/"
+        scheme = "https" if self._settings.tls_cert else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._settings.api_port}/"
 
     @property
     def supervisor(self) -> Supervisor:

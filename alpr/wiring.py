@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alpr.log_copy import LogCopy
+    from api.tokens import Tokens
     from edge.detect import PlateDetector
     from edge.recognise import PlateRecogniser
     from eventlog.confluent import ConfluentRegistry
@@ -346,6 +347,35 @@ def open_keys(database: Database) -> "AccessKeys":
     return AccessKeys(database.url)
 
 
+def open_tokens(settings: Settings) -> "Tokens | None":
+    """Whose tokens the API takes; None where no key for them is set. Raises ConfigError."""
+    from alpr.errors import ConfigError
+    from api.tokens import TokenError, Tokens
+
+    texts = {"secret": settings.jwt_secret, "public": ""}
+    for name, file in (("secret", "jwt_secret_file"), ("public", "jwt_public_key_file")):
+        path = getattr(settings, file)
+        if path:
+            try:
+                texts[name] = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(
+                    f"ALPR_{file.upper()}={path} cannot be read: {error}; name a file that is there"
+                ) from error
+            if not texts[name]:
+                raise ConfigError(f"ALPR_{file.upper()}={path} is empty: write the key into it")
+    if not any(texts.values()):
+        return None
+    try:
+        secret = texts["secret"].encode()
+        return Tokens(secret, texts["public"], settings.jwt_audience, settings.jwt_issuer)
+    except TokenError as error:
+        raise ConfigError(
+            f"a key for tokens cannot be used: {error}; see ALPR_JWT_SECRET_FILE and "
+            "ALPR_JWT_PUBLIC_KEY_FILE"
+        ) from error
+
+
 def open_search(settings: Settings, log_uuid: str) -> "SearchView":
     """The writer of the view in OpenSearch; makes its index.
 
@@ -419,7 +449,8 @@ def public_url(settings: Settings) -> str:
         return settings.public_url.rstrip("/")
     host = settings.api_hosts[0] if settings.api_hosts else settings.api_host
     host = "localhost" if host in ("0.0.0.0", "::") else host
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
+    scheme = "https" if settings.tls_cert else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
 
 
 def open_detector(threads: int = 2) -> "PlateDetector":

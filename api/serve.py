@@ -2,30 +2,72 @@
 
 import errno
 import ipaddress
+import logging
 import signal
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
 # Seconds that requests have to end after a signal; streams are let go at once.
 _GRACE = 5
+_TICKS = 100  # uvicorn's, of a tenth of a second: how often the certificate's files are looked at
+_log = logging.getLogger(__name__)
 
 
 class ServeError(Exception):
     """The server cannot start; the message names the address, the cause and the cure."""
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """PEM files of a certificate with its chain, and of its key, which has no passphrase."""
+
+    chain: Path
+    key: Path
+
+    def stamp(self) -> tuple[int, int]:
+        """What tells that either file was written anew. Raises OSError."""
+        return self.chain.stat().st_mtime_ns, self.key.stat().st_mtime_ns
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Give it to who connects from now on. Raises ServeError."""
+        try:
+            # Tried first: a chain and a key that do not go together would break the context.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                self.chain, self.key, password=_no_passphrase
+            )
+            context.load_cert_chain(self.chain, self.key, password=_no_passphrase)
+        except (OSError, ssl.SSLError, ValueError) as error:
+            said = error.reason if isinstance(error, ssl.SSLError) else error
+            raise ServeError(
+                f"TLS by {self.chain} and {self.key} is not possible: {said}; ALPR_TLS_CERT and "
+                "ALPR_TLS_KEY name PEM files that belong together, the key without a passphrase"
+            ) from error
+
+
 class Server(uvicorn.Server):
     """Ends the live streams before it waits for connections, which they would hold open.
 
     ``proxies`` are the addresses whose X-Forwarded-For and -Proto are believed; nobody's unless
-    named, whatever the environment tells uvicorn.
+    named, whatever the environment tells uvicorn. With a ``certificate`` it speaks https, and
+    takes up one that is written anew within 10 s. Raises ServeError where it cannot be used.
     """
 
-    def __init__(self, app: FastAPI, proxies: Sequence[str] = ()) -> None:
+    def __init__(
+        self, app: FastAPI, proxies: Sequence[str] = (), certificate: Certificate | None = None
+    ) -> None:
+        self._certificate = certificate
+        self._context: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            certificate.load(self._context)
+            self._stamp = certificate.stamp()
         super().__init__(
             uvicorn.Config(
                 app,
@@ -35,6 +77,7 @@ class Server(uvicorn.Server):
                 proxy_headers=bool(proxies),
                 forwarded_allow_ips=list(proxies),
                 timeout_graceful_shutdown=_GRACE,
+                ssl_context_factory=self._tls if certificate else None,
             )
         )
         self._streams = app.state.feeds
@@ -45,9 +88,37 @@ class Server(uvicorn.Server):
             feed.close()
         await super().shutdown(sockets)
 
+    def _tls(self, *_: object) -> ssl.SSLContext:
+        assert self._context is not None
+        return self._context
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look at the certificate now and then."""
+        if counter % _TICKS == 0:
+            self._renew()
+        return await super().on_tick(counter)
+
+    def _renew(self) -> None:
+        if self._certificate is None or self._context is None:
+            return
+        try:
+            stamp = self._certificate.stamp()
+            if stamp == self._stamp:
+                return
+            self._certificate.load(self._context)
+        except (OSError, ServeError) as error:
+            _log.warning("the certificate of before is kept: %s", error)
+            return
+        self._stamp = stamp
+        _log.info("the certificate was written anew and is taken up")
+
 
 def serve(
-    app: FastAPI, host: str = "127.0.0.1", port: int = 8000, proxies: Sequence[str] = ()
+    app: FastAPI,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    proxies: Sequence[str] = (),
+    certificate: Certificate | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then return, so that the caller can put away what it opened.
 
@@ -56,7 +127,7 @@ def serve(
     """
     address = _address(host, beyond=app.state.authenticated)
     with closing(_listen(address, port)) as listener, _returning_on_signals():
-        Server(app, proxies).run(sockets=[listener])
+        Server(app, proxies, certificate).run(sockets=[listener])
 
 
 @contextmanager
@@ -70,6 +141,10 @@ def _returning_on_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key has a passphrase")  # or OpenSSL would ask for it at the terminal
 
 
 def _address(host: str, beyond: bool) -> str:
