@@ -84,6 +84,14 @@ class File:
             if os.stat(self._wal).st_size > WAL_BYTES:
                 _truncate_wal(db)
 
+    def settle(self) -> None:
+        """Bring all into the file itself and empty its WAL, where what was deleted still lies.
+
+        Readers and writers that are busy for long are not waited for: the next writes do it.
+        """
+        with self._here().lock, self.reading() as db:
+            _truncate_wal(db)
+
     def close(self) -> None:
         """Close every connection that is not in use; those in use close when given back."""
         self._closed = True
@@ -123,6 +131,8 @@ class File:
                     "use the program's version that wrote it, or a newer one"
                 )
             db.execute("PRAGMA synchronous=FULL")
+            # What is dropped is overwritten: somebody may have asked to be forgotten.
+            db.execute("PRAGMA secure_delete=ON")
             db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         except BaseException:
             db.close()

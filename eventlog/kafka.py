@@ -200,6 +200,11 @@ class KafkaLog:
         count = self.partitions(topic)
         return self._patiently(lambda: self._cluster.since(topic, range(count), at))
 
+    def erase(self, topic: str, partition: int, offsets: Sequence[int]) -> bool:
+        """Kafka drops single records by compaction and retention alone."""
+        self._check(topic, partition)
+        return not offsets
+
     def trim(self, topic: str, before: int) -> int:
         """Drop records appended before ``before`` (microseconds of the broker); how many at most.
 

@@ -161,6 +161,13 @@ class Log(Protocol):
         """
         ...
 
+    def erase(self, topic: str, partition: int, offsets: Sequence[int]) -> bool:
+        """Drop records for ever and at once, wherever they lie, so that no byte of them stays.
+
+        False where the log cannot (Kafka): there compaction and retention drop them in time.
+        """
+        ...
+
     def mark(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         """Note how far a group of readers is, next offset by partition, for tools to show its lag.
 

@@ -36,7 +36,11 @@ CREATE TABLE record (
     id INTEGER PRIMARY KEY, appended_at INTEGER NOT NULL, key BLOB, value BLOB, headers BLOB
 );
 """
-_COMPACTED = "CREATE INDEX record_key ON record (key);"
+_BLANK = (
+    "UPDATE record SET key = zeroblob(length(key)), value = zeroblob(length(value)),"
+    " headers = zeroblob(length(headers)) WHERE id = ?"
+)
+_COMPACTED = "CREATE INDEX IF NOT EXISTS record_key ON record (key);"
 
 
 def wall_clock() -> int:
@@ -169,8 +173,19 @@ class SqliteLog:
             raise LogCorrupt(f"{path} is damaged (headers): restore it from a copy") from error
 
     def reached(self, topic: str, partition: int, offset: int) -> int:
-        """How far a reader at ``offset``, whose last read was empty, is in fact: where it is."""
-        return offset
+        """How far a reader at ``offset``, whose last read was empty, is in fact.
+
+        What lies between is no record of anybody's: it was trimmed or erased.
+        """
+        self._check(topic, partition)
+        base = partition << _SHIFT
+        with self._topic(topic).reading() as db:
+            # In this order: what is appended between lies beyond the end that was read.
+            (end,) = db.execute("SELECT next FROM partition WHERE id = ?", (partition,)).fetchone()
+            found = db.execute(
+                "SELECT 1 FROM record WHERE id >= ? AND id < ? LIMIT 1", (base + offset, base + end)
+            ).fetchone()
+        return offset if found or end < offset else end
 
     def wait(self, topic: str, positions: Mapping[int, int], timeout: float) -> bool:
         """True as soon as a partition's end lies beyond its position; False after ``timeout`` s."""
@@ -214,6 +229,20 @@ class SqliteLog:
                 dropped += count
                 time.sleep(TRIM_PAUSE_S)
         return dropped
+
+    def erase(self, topic: str, partition: int, offsets: Sequence[int]) -> bool:
+        """Drop records at once, in one transaction; the log's files keep no byte of them."""
+        self._check(topic, partition)
+        ids = [((partition << _SHIFT) + offset,) for offset in offsets]
+        if ids:
+            file = self._topic(topic)
+            with file.writing() as db:
+                # Overwritten in place first, all of them: what is deleted as it is, SQLite may
+                # have copied about before, when it joined pages that others left half empty.
+                db.executemany(_BLANK, ids)
+                db.executemany("DELETE FROM record WHERE id = ?", ids)
+            file.settle()
+        return True
 
     def mark(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         """Note how far a group of readers is, next offset by partition."""
@@ -324,6 +353,10 @@ class SqliteLog:
         file = File(path)
         with file.reading() as db:
             found = identity(db)
+            indexed = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'record_key'").fetchone()
+        if self._compacted(topic) and not indexed:  # made before the topic was compacted
+            with file.writing() as db:
+                db.execute(_COMPACTED)
         if found != facts:
             raise LogMismatch(
                 f"{path} belongs to another log ({found.get('log')}, topic {found.get('topic')}, "

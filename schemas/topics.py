@@ -34,7 +34,9 @@ NOTIFICATIONS = Topic("alpr.notifications", ("NotificationAttempt",), 30 * DAY_U
 METRICS = Topic("alpr.metrics", ("MetricPoint",), 7 * DAY_US)
 DLQ = Topic("alpr.dlq", ("DeadLetter",), 30 * DAY_US)
 RULES = Topic("alpr.rules", ("RuleVersion",), None, partitioned=False)
-WATCHLIST = Topic("alpr.watchlist", ("WatchlistEntry",), None, partitioned=False)
+WATCHLIST = Topic(
+    "alpr.watchlist", ("WatchlistEntry",), 90 * DAY_US, compacted=True, partitioned=False
+)
 CAMERAS = Topic("alpr.cameras", ("CameraChanged",), None, partitioned=False)
 # Each has a key of its own, so that compaction drops nothing but what a tombstone erases.
 CORRECTIONS = Topic("alpr.corrections", ("Correction",), 30 * DAY_US, compacted=True)

@@ -378,6 +378,17 @@ class LogContract(ABC):
 
     # Waiting
 
+    def test_what_is_erased_is_gone_at_once_or_the_log_says_that_it_cannot(self, log: Log) -> None:
+        offsets = log.append(RAW_TOPIC, 0, values("one", "two", "three"))
+        erased = log.erase(RAW_TOPIC, 0, offsets[1:])
+        assert texts(read_all(log, RAW_TOPIC, 0)) == (
+            ["one"] if erased else ["one", "two", "three"]
+        )
+        assert log.erase(RAW_TOPIC, 0, [])
+        after = log.append(RAW_TOPIC, 0, values("four"))
+        assert after[0] > offsets[2]
+        assert texts(read_all(log, RAW_TOPIC, 0))[-1] == "four"
+
     def test_wait_is_over_at_once_if_there_is_something_to_read(self, log: Log) -> None:
         (offset,) = log.append(RAW_TOPIC, 2, values("a"))
         ends = {p: log.end(RAW_TOPIC, p) for p in range(log.partitions(RAW_TOPIC))}

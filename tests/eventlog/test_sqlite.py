@@ -57,6 +57,42 @@ class Clock:
         return self.now
 
 
+# Erasing
+
+
+def test_no_byte_of_what_is_erased_stays_in_the_folder(folder: Path, log: SqliteLog) -> None:
+    secret = b"34A36837"
+    for number in range(300):
+        log.append(RAW_TOPIC, 0, [Append(b"GATE", secret * 40 + b"%d" % number)])
+        log.append(RAW_TOPIC, 0, [Append(b"GATE", b"another car %d" % number)])
+    offsets = [e.offset for e in read_all(log, RAW_TOPIC, 0) if secret in (e.value or b"")]
+    assert any(secret in file.read_bytes() for file in folder.iterdir())
+    assert log.erase(RAW_TOPIC, 0, offsets)
+    assert not any(secret in file.read_bytes() for file in folder.iterdir())
+    assert len(read_all(log, RAW_TOPIC, 0)) == 300
+
+
+def test_a_reader_is_led_past_what_was_erased_at_the_end(log: SqliteLog) -> None:
+    offsets = log.append(RAW_TOPIC, 0, values("one", "two", "three"))
+    log.erase(RAW_TOPIC, 0, offsets[1:])
+    assert log.read(RAW_TOPIC, 0, 1, 10) == []
+    assert log.reached(RAW_TOPIC, 0, 1) == 3
+    assert log.reached(RAW_TOPIC, 0, 0) == 0
+    log.append(RAW_TOPIC, 0, values("four"))
+    assert log.reached(RAW_TOPIC, 0, 1) == 1
+
+
+def test_what_is_trimmed_leaves_no_byte_either(folder: Path) -> None:
+    clock = Clock()
+    log = SqliteLog(folder, clock=clock)
+    log.append(RAW_TOPIC, 0, values("34A36837" * 500))
+    clock.now += 100
+    log.append(RAW_TOPIC, 0, values("later"))
+    log.trim(RAW_TOPIC, clock.now)
+    log.close()
+    assert not any(b"34A36837" in file.read_bytes() for file in folder.iterdir())
+
+
 # Offsets and times
 
 
