@@ -27,6 +27,7 @@ from api import (
     password,
     pictures,
     plates,
+    plates,
     rules,
     service,
     watchlists,
@@ -151,6 +152,7 @@ def create_app(
     app.include_router(password.router(keys, logins, guard, rendered))
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
+    app.include_router(plates.router(queries, rendered, watching))
     app.include_router(plates.router(queries, rendered, watching))
     app.include_router(pictures.router(images, links))
     app.include_router(ingest.router(intake))

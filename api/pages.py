@@ -143,25 +143,6 @@ def router(queries: SightingQueries, images: ImageStore, feed: LiveFeed, pages: 
             neighbours=[view.card(other) for other in _neighbours(queries, row)],
         )
 
-    @routes.get("/plates/{text:path}")
-    def plate(text: str, page: Page = 1) -> Response:
-        wanted = parameters.text("plate", text) or ""
-        rows = queries.by_plate(wanted, PER_PAGE + 1, (page - 1) * PER_PAGE)
-        cards = [view.card(row) for row in rows[:PER_PAGE]]
-        told = ""
-        if len(rows) <= PER_PAGE and page == 1 and cards:
-            cameras = len({shown.camera for shown in cards})
-            told = f"{_count(len(cards), 'sighting')} on {_count(cameras, 'camera')}"
-        return pages.page(
-            "plate.html",
-            text=normalise(wanted) or wanted,
-            region=cards[0].region if cards else None,
-            told=told,
-            sightings=cards,
-            page=page,
-            more=len(rows) > PER_PAGE,
-        )
-
     @routes.get("/images/{path:path}")
     def picture(path: str) -> Response:
         url = "images/" + path
@@ -291,7 +272,3 @@ def _may(role: str) -> bool:
 
 def _fields(shown: view.Card) -> dict[str, Any]:
     return {name: getattr(shown, name) for name in shown.__slots__}
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

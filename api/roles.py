@@ -38,6 +38,9 @@ NEEDED: Mapping[str, Role | None] = {
     # Where somebody goes, and with whom.
     "GET /plates/{text:path}/journey": Role.INVESTIGATOR,
     "GET /plates/{text:path}/companions": Role.INVESTIGATOR,
+    # Where somebody goes, and with whom.
+    "GET /plates/{text:path}/journey": Role.INVESTIGATOR,
+    "GET /plates/{text:path}/companions": Role.INVESTIGATOR,
     "GET /images/{path:path}": Role.VIEWER,
     "GET /alerts": Role.VIEWER,
     "GET /alerts/stream": Role.VIEWER,

@@ -89,7 +89,7 @@ def card(row: Row) -> Card:
         region=(row["plate_region"] or "").rpartition("-")[2],
         status=row["status"],
         camera=row["camera_id"],
-        place=tuple(part for part in (row["site_id"], _lane(row["lane"])) if part),
+        place=place(row),
         seen=moment(row["captured_at"], row["timezone"]),
         crop=picture(row["plate_image_url"]),
         percent=percent(row["plate_confidence"]),
@@ -97,6 +97,11 @@ def card(row: Row) -> Card:
         reads=row["reads"],
         duration=duration(row["last_seen"] - row["first_seen"]),
     )
+
+
+def place(row: Row) -> tuple[str, ...]:
+    """Site and lane, where they are known."""
+    return tuple(part for part in (row["site_id"], _lane(row["lane"])) if part)
 
 
 def details(row: Row) -> dict[str, Any]:
@@ -141,12 +146,12 @@ def votes(evidence: Mapping[str, Any]) -> list[tuple[Character, ...]]:
 
 def reads(evidence: Mapping[str, Any], timezone: str) -> list[Read]:
     """The best reads, as kept."""
-    return [_read(kept, _zone(timezone)) for kept in evidence["reads"]]
+    return [_read(kept, zone(timezone)) for kept in evidence["reads"]]
 
 
 def moment(at: datetime, timezone: str) -> Moment:
     """A time in the camera's zone; in UTC, where that is unknown."""
-    local = at.astimezone(_zone(timezone))
+    local = at.astimezone(zone(timezone))
     return Moment(
         iso=at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         date=f"{local.day} {local:%b %Y}",
@@ -217,7 +222,8 @@ def _lane(lane: str) -> str:
 
 
 @lru_cache(256)
-def _zone(name: str) -> tzinfo:
+def zone(name: str) -> tzinfo:
+    """The time zone of this name; UTC, where it is unknown."""
     try:
         return ZoneInfo(name) if name else UTC
     except (ZoneInfoNotFoundError, ValueError, OSError):

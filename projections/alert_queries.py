@@ -12,6 +12,8 @@ from projections.alert_schema import ALERTS_LIVE, channel
 from projections.asking import Asking, Row, storable
 from projections.queries import Changes, pattern
 from rules.alerts.life import STATES, Alert
+from rules.alerts.watch import LIKE
+from rules.similarity import similarity
 from rules.text import normalise
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -246,6 +248,24 @@ class AlertQueries(Asking):
             [watchlist, plate],
         )
         return rows[0] if rows else None
+
+    def on_lists(self, plate: str) -> list[Row]:
+        """The entries of all lists that a plate, normalised, is on: by whatever they match."""
+        if not plate or not storable(plate):
+            return []
+        rows = self._all(
+            f"SELECT {_ENTRY} FROM watchlist WHERE plate = %(plate)s OR (match = 'wildcard' "
+            "AND %(plate)s LIKE translate(plate, '*?', '%%_')) OR (match = 'fuzzy' "
+            # So near in length as no likeness that counts leaves out: 15 % of twenty characters.
+            "AND length(plate) BETWEEN length(%(plate)s) - 3 AND length(%(plate)s) + 3) "
+            "ORDER BY watchlist, plate",
+            {"plate": plate},
+        )
+        return [
+            row
+            for row in rows
+            if row["match"] != "fuzzy" or similarity(row["plate"], plate) >= LIKE
+        ]
 
     def lists(self) -> list[Row]:
         """Every list: ``watchlist``, ``entries``, ``kinds`` (entries by kind), ``changed_at``."""

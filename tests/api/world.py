@@ -87,6 +87,16 @@ def _with_pictures(store: FolderStore, number: int, **how: Any) -> PlateEvent:
     return event
 
 
+def pictured(store: FolderStore, text: str, name: str) -> Images:
+    """The pictures of a sighting of a plate, kept under a name."""
+    frame, crop, _ = _draw(text)
+    return {
+        "plate_url": store.put(f"2025-06-15/{name}-plate.jpg", _jpeg(crop)),
+        "vehicle_url": "",
+        "frame_url": store.put(f"2025-06-15/{name}-frame.jpg", _jpeg(frame)),
+    }
+
+
 def _draw(text: str) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
     frame = np.full((360, 640, 3), (96, 88, 80), np.uint8)
     cv2.rectangle(frame, (180, 120), (460, 330), (60, 40, 140), -1)
