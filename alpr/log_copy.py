@@ -30,6 +30,7 @@ from schemas.topics import (
     TOPICS,
     Topic,
     partition_of,
+    placing,
     subject,
 )
 
@@ -137,7 +138,7 @@ class Translator:
         return where
 
     def _keyed(self, topic: str, key: bytes) -> int:
-        return self._partition(key, self._count(topic))
+        return self._partition(placing(topic, key), self._count(topic))
 
     def _with_target_id(self, topic: str, value: bytes) -> bytes:
         if len(value) < _HEADER.size or value[0] != 0:

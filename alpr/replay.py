@@ -19,8 +19,8 @@ from alpr.settings import Settings
 from alpr.wiring import open_codec, open_database, open_log
 
 if TYPE_CHECKING:
-    from projections.alert_rebuild import RebuiltAlerts
     from projections.rebuild import Rebuilt
+    from projections.topic_rebuild import RebuiltTopics
 
 DIFFERENT = 3
 _LISTED = 50  # hours that are printed; a view that lost a year has thousands
@@ -29,7 +29,7 @@ _LISTED = 50  # hours that are printed; a view that lost a year has thousands
 class View(NamedTuple):
     """What can be done with a view: rebuild it, remove what the last swap replaced."""
 
-    rebuild: "Callable[..., Rebuilt | RebuiltAlerts]"
+    rebuild: "Callable[..., Rebuilt | RebuiltTopics]"
     drop_old: Callable[[], bool]
 
 
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     view = parser.add_argument_group("a view", "rebuilt from the log beside the live one")
     view.add_argument(
         "--view",
-        choices=["timescale", "opensearch", "alerts"],
+        choices=["timescale", "opensearch", "alerts", "people"],
         help="which one; timescale unless given",
     )
     view.add_argument(
@@ -68,9 +68,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return history.run(arguments, settings)
     start = None
     if arguments.start is not None:
-        if arguments.view == "alerts":
+        if arguments.view in {"alerts", "people"}:
             raise ConfigError(
-                "--from is about sightings: alerts are few, `alpr replay --view alerts` does all"
+                "--from is about sightings: other records are few,"
+                f" `alpr replay --view {arguments.view}` does all"
             )
         start = moment("--from", arguments.start, time.time_ns() // 1000)
     with _view(arguments.view or "timescale", settings) as view:
@@ -117,6 +118,12 @@ def _view(name: str, settings: Settings) -> Iterator[View]:
             yield View(
                 partial(rebuild_alerts, database.url), partial(drop_old_alerts, database.url)
             )
+        elif name == "people":
+            from projections.people_rebuild import drop_old_people, rebuild_people
+
+            yield View(
+                partial(rebuild_people, database.url), partial(drop_old_people, database.url)
+            )
         else:
             from projections.rebuild import drop_old, rebuild
 
@@ -127,7 +134,7 @@ def _view(name: str, settings: Settings) -> Iterator[View]:
 
 def _rebuilt(
     view: View, settings: Settings, start: int | None, swap: bool
-) -> "Rebuilt | RebuiltAlerts":
+) -> "Rebuilt | RebuiltTopics":
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -152,11 +159,11 @@ def _rebuilt(
         return view.rebuild(log, codec, told, swap=swap, **begin)
 
 
-def _tell(result: "Rebuilt | RebuiltAlerts", start: int | None) -> None:
-    from projections.alert_rebuild import TableDifference
+def _tell(result: "Rebuilt | RebuiltTopics", start: int | None) -> None:
     from projections.rebuild import Rebuilt
+    from projections.topic_rebuild import TableDifference
 
-    of = "sightings" if isinstance(result, Rebuilt) else "alerts"
+    of = "sightings" if isinstance(result, Rebuilt) else result.of
     since = "" if start is None else f"; what was captured before {shown(start)} was taken over"
     print(f"{result.rows} {of} rebuilt from the log{since}.")
     if result.refused:

@@ -1,35 +1,38 @@
 """The writer of the alerts' view: four topics, each batch with its position in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-import orjson
-import psycopg2
-from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.extras import register_default_jsonb
 
 from eventlog.log import Entry
 from eventlog.redriven import redriven
 from projections.alert_queries import FIELDS, alert_of
 from projections.alert_schema import ALERTS_LIVE, COMMAND, channel, migrate_alerts
-from projections.database import alive, connect, speaking
 from projections.position import Reader
 from projections.rulebook import in_force
+from projections.topic_view import (
+    Change,
+    TopicView,
+    Write,
+    check_texts,
+    held_change,
+    put,
+    scalar,
+    time_of,
+)
 from projections.view import Refused
 from rules.alerts.life import Alert, fold
 from rules.alerts.parse import rule_of
 from rules.alerts.watch_entry import check_stated
-from schemas.codec import Codec, DecodeError
-from schemas.topics import ALERTS, NOTIFICATIONS, RULES, TOPICS, WATCHLIST
+from schemas.codec import Codec
+from schemas.topics import ALERTS, NOTIFICATIONS, RULES, WATCHLIST
 
 SHOWN = (ALERTS.name, NOTIFICATIONS.name, RULES.name, WATCHLIST.name)
 """The topics that the view shows."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = frozenset(
     [
         "first_at",
@@ -51,28 +54,11 @@ _ON_ENTRY = "(watchlist, plate) DO UPDATE SET " + ", ".join(
         *("effective_from", "appended_at", "actor"),
     )
 )
-# What a value can do wrong: data exception, integrity, one row twice, a limit (a key too long).
-_REFUSALS = ("21", "22", "23", "54")
-_MISFITS = (ValueError, OverflowError, TypeError, KeyError)
-
-
-class Change(NamedTuple):
-    """A record of one of the topics, and where it lies; None is a tombstone."""
-
-    entry: Entry
-    record: Any
 
 
 def alert_change_of(entry: Entry, codec: Codec) -> Change:
     """What a record does to the view. Raises DecodeError; only alerts can be erased."""
-    if entry.value is None:
-        if entry.topic != ALERTS.name:
-            raise DecodeError("unreadable", "a record without a value")
-        return Change(entry, None)
-    name, record = codec.decode(entry.value)
-    if name not in TOPICS[entry.topic].records:
-        raise DecodeError("schema", f"a {name} does not belong on {entry.topic}")
-    return Change(entry, record)
+    return held_change(entry, codec, erasable=ALERTS.name)
 
 
 class AlertView:
@@ -84,19 +70,12 @@ class AlertView:
     """
 
     def __init__(self, url: str, log_uuid: str, schema: str = ALERTS_LIVE) -> None:
-        self._url = url
-        self._log_uuid = log_uuid
-        self._schema = schema
-        self._connection: Connection | None = None
+        self._tables = TopicView(url, Reader(schema, log_uuid, COMMAND), _WRITERS, channel(schema))
         migrate_alerts(url, schema, log_uuid)
 
     def positions(self, topic: str) -> dict[int, int]:
         """The next offset of each partition that was ever read; one that is missing is at 0."""
-        with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT partition, next_offset FROM view_positions WHERE topic = %s", (topic,)
-            )
-            return dict(cursor.fetchall())
+        return self._tables.positions(topic)
 
     def apply(  # noqa: PLR0917 (a place is four of them)
         self,
@@ -107,76 +86,26 @@ class AlertView:
         next_offset: int,
         on_refused: Callable[[list[Refused]], None] = lambda _: None,
     ) -> list[Refused]:
-        """Write changes and move the position from ``expected`` to ``next_offset``, or neither.
-
-        The borders of batches do not matter. Returns what no row can hold: all else is written.
-        ``on_refused`` is told of them before the position moves, so that they can be kept first.
-        Raises PositionConflict when the position is not ``expected`` (0: never read).
+        """Write changes and move the position from ``expected`` to ``next_offset``, or neither;
+        see TopicView.
         """
-        write = _WRITERS[topic]
-        with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
-            Reader(self._schema, self._log_uuid, COMMAND).move(
-                cursor, topic, partition, expected, next_offset
-            )
-            refused: list[Refused] = []
-            if _write(cursor, write, list(enumerate(changes)), refused):
-                cursor.execute(_NEXT_CHANGE, (1,))
-                told = f"{_scalar(cursor)} {topic}"
-                cursor.execute("SELECT pg_notify(%s, %s)", (channel(self._schema), told))
-            if refused:
-                on_refused(refused)
-            return refused
+        return self._tables.apply(topic, partition, expected, changes, next_offset, on_refused)
 
     def forget(self, alert_ids: Sequence[str]) -> None:
         """Erase alerts for ever, wherever the position is."""
-        with speaking(self._url), self._session() as connection, connection.cursor() as cursor:
-            _erase(cursor, sorted(alert_ids))
+        with self._tables.writing() as cursor:
+            erase(cursor, sorted(alert_ids))
 
     def close(self) -> None:
         """Release the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _session(self) -> Connection:
-        if self._connection is None or not alive(self._connection):
-            self.close()
-            self._connection = connect(self._url, self._schema)
-            register_default_jsonb(self._connection, loads=orjson.loads)
-        return self._connection
-
-
-def _write(
-    cursor: Cursor,
-    write: Callable[[Cursor, Sequence[Change]], bool],
-    changes: list[tuple[int, Change]],
-    refused: list[Refused],
-) -> bool:
-    """Write changes in order, in halves where some cannot be; whether anything is another now."""
-    if not changes:
-        return False
-    cursor.execute("SAVEPOINT changes")
-    try:
-        changed = write(cursor, [change for _, change in changes])
-    except (psycopg2.Error, *_MISFITS) as error:
-        if isinstance(error, psycopg2.Error) and (error.pgcode or "")[:2] not in _REFUSALS:
-            raise
-        cursor.execute("ROLLBACK TO SAVEPOINT changes")
-        if len(changes) == 1:
-            refused.append(Refused(changes[0][0], f"{type(error).__name__}: {error}".strip()))
-            return False
-        half = len(changes) // 2
-        before = _write(cursor, write, changes[:half], refused)
-        return _write(cursor, write, changes[half:], refused) or before
-    cursor.execute("RELEASE SAVEPOINT changes")
-    return changed
+        self._tables.close()
 
 
 def _alerts(cursor: Cursor, changes: Sequence[Change]) -> bool:
     ids = sorted({_alert_id(change) for change in changes})
     # First of all, for its lock: whoever writes an alert waits here and sees what was written.
     cursor.execute(_NEXT_CHANGE, (len(ids),))
-    number = _scalar(cursor) - len(ids)
+    number = scalar(cursor) - len(ids)
     cursor.execute("SELECT alert_id FROM erased_alerts WHERE alert_id = ANY(%s::uuid[])", (ids,))
     erased = {alert_id for (alert_id,) in cursor.fetchall()}
     before = _standing(cursor, ids)
@@ -202,9 +131,9 @@ def _alerts(cursor: Cursor, changes: Sequence[Change]) -> bool:
         if alert != before.get(alert_id):
             number += 1
             rows.append(_row(alert) | {"change": number})
-    _put(cursor, "alerts", rows, _ON_ALERT)
-    _put(cursor, "alert_history", [line for lines in history.values() for line in lines])
-    _erase(cursor, gone)
+    put(cursor, "alerts", rows, _ON_ALERT)
+    put(cursor, "alert_history", [line for lines in history.values() for line in lines])
+    erase(cursor, gone)
     return bool(rows or gone)
 
 
@@ -215,11 +144,12 @@ def _standing(cursor: Cursor, ids: Sequence[str]) -> dict[str, Alert]:
     return {alert.alert_id: alert for alert in found}
 
 
-def _erase(cursor: Cursor, alert_ids: Sequence[str]) -> None:
+def erase(cursor: Cursor, alert_ids: Sequence[str]) -> None:
+    """Erase alerts for ever from the schema that the transaction is in."""
     if not alert_ids:
         return
     cursor.execute(_NEXT_CHANGE, (len(alert_ids),))
-    last = _scalar(cursor)
+    last = scalar(cursor)
     values = {"ids": list(alert_ids), "before": last - len(alert_ids)}
     cursor.execute(
         "DELETE FROM alerts WHERE alert_id = ANY(%(ids)s::uuid[]); "
@@ -237,7 +167,7 @@ def _attempts(cursor: Cursor, changes: Sequence[Change]) -> bool:
         {
             **record,
             "alert_id": str(UUID(record["alert_id"])),
-            "at": _time(record["at"]),
+            "at": time_of(record["at"]),
             "partition": entry.partition,
             "log_offset": entry.offset,
         }
@@ -248,7 +178,7 @@ def _attempts(cursor: Cursor, changes: Sequence[Change]) -> bool:
         ([row["alert_id"] for row in rows],),
     )
     erased = {alert_id for (alert_id,) in cursor.fetchall()}
-    return _put(cursor, "notifications", [row for row in rows if row["alert_id"] not in erased])
+    return put(cursor, "notifications", [row for row in rows if row["alert_id"] not in erased])
 
 
 def _rules(cursor: Cursor, changes: Sequence[Change]) -> bool:
@@ -267,13 +197,13 @@ def _rules(cursor: Cursor, changes: Sequence[Change]) -> bool:
                 "description": rule.description if rule else "",
                 "severity": rule and rule.severity,
                 "enabled": rule.enabled if rule else False,
-                "effective_from": _time(record["effective_from"]),
-                "in_force_from": _time(in_force(record["effective_from"], entry.appended_at)),
-                "appended_at": _time(entry.appended_at),
+                "effective_from": time_of(record["effective_from"]),
+                "in_force_from": time_of(in_force(record["effective_from"], entry.appended_at)),
+                "appended_at": time_of(entry.appended_at),
                 "actor": record["actor"],
             }
         )
-    return _put(cursor, "rule_versions", rows)
+    return put(cursor, "rule_versions", rows)
 
 
 def _watchlist(cursor: Cursor, changes: Sequence[Change]) -> bool:
@@ -290,37 +220,23 @@ def _watchlist(cursor: Cursor, changes: Sequence[Change]) -> bool:
     rows = [
         {
             **record,
-            "valid_from": _time(record["valid_from"]),
-            "valid_to": _time(record["valid_to"]),
-            "effective_from": _time(record["effective_from"]),
-            "appended_at": _time(entry.appended_at),
+            "valid_from": time_of(record["valid_from"]),
+            "valid_to": time_of(record["valid_to"]),
+            "effective_from": time_of(record["effective_from"]),
+            "appended_at": time_of(entry.appended_at),
         }
         for entry, record in latest.values()
         if not record["removed"]
     ]
-    return _put(cursor, "watchlist", rows, _ON_ENTRY) or bool(removed)
+    return put(cursor, "watchlist", rows, _ON_ENTRY) or bool(removed)
 
 
-_WRITERS: Mapping[str, Callable[[Cursor, Sequence[Change]], bool]] = {
+_WRITERS: Mapping[str, Write] = {
     ALERTS.name: _alerts,
     NOTIFICATIONS.name: _attempts,
     RULES.name: _rules,
     WATCHLIST.name: _watchlist,
 }
-
-
-def _put(
-    cursor: Cursor, table: str, rows: Sequence[Mapping[str, Any]], conflict: str = "DO NOTHING"
-) -> bool:
-    """Insert rows by the columns' names, as one JSON text: fast, and every value is bound."""
-    if not rows:
-        return False
-    cursor.execute(
-        f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s::json) "
-        f"ON CONFLICT {conflict}",
-        (orjson.dumps(rows).decode(),),
-    )
-    return cursor.rowcount > 0
 
 
 def _alert_id(change: Change) -> str:
@@ -338,21 +254,13 @@ def _check(event: Mapping[str, Any]) -> None:
     if not isfinite(event["confidence"]):
         raise ValueError("the confidence is no finite number")
     for name in ("at", "first_at", "last_at"):
-        _time(event[name])
-    if b"\\u0000" in orjson.dumps(event) and _nul(event):
-        raise ValueError("a text holds a NUL")
-
-
-def _nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(map(_nul, held))
+        time_of(event[name])
+    check_texts(event)
 
 
 def _row(alert: Alert) -> dict[str, Any]:
     fields = {name: getattr(alert, name) for name in _COLUMNS[:-1]}
-    return fields | {name: _time(fields[name]) for name in _TIMES}
+    return fields | {name: time_of(fields[name]) for name in _TIMES}
 
 
 def _line(change: Change) -> dict[str, Any]:
@@ -361,8 +269,8 @@ def _line(change: Change) -> dict[str, Any]:
         "alert_id": event["alert_id"],
         "partition": entry.partition,
         "log_offset": entry.offset,
-        "appended_at": _time(entry.appended_at),
-        "at": _time(event["at"]),
+        "appended_at": time_of(entry.appended_at),
+        "at": time_of(event["at"]),
         "kind": event["kind"],
         "actor": event["actor"],
         "comment": event["comment"],
@@ -371,13 +279,3 @@ def _line(change: Change) -> dict[str, Any]:
         "count": event["count"],
         "event": event,
     }
-
-
-def _time(microseconds: int | None) -> datetime | None:
-    """Raises OverflowError outside of the years 1 to 9999."""
-    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _scalar(cursor: Cursor) -> Any:
-    found = cursor.fetchone()
-    return found[0] if found else None

@@ -4,7 +4,7 @@
 
 -- Every correction that was ever said.
 CREATE TABLE corrections (
-    correction_id uuid        PRIMARY KEY,
+    correction_id uuid        NOT NULL,
     event_id      uuid        NOT NULL,
     at            timestamptz NOT NULL,
     actor         text        NOT NULL,
@@ -12,10 +12,12 @@ CREATE TABLE corrections (
     text          text COLLATE "C",
     other         uuid,                  -- the sighting it is one with, or the correction undone
     comment       text        NOT NULL,
-    undone_by     uuid
+    undone_by     uuid,
+    partition     integer     NOT NULL,
+    log_offset    bigint      NOT NULL,
+    PRIMARY KEY (event_id, correction_id)
 );
-CREATE INDEX idx_corrections_event ON corrections (event_id, at);
-CREATE INDEX idx_corrections_at ON corrections (at DESC);
+CREATE INDEX idx_corrections_at ON corrections (at DESC, correction_id);
 
 -- What stands of them, a row a sighting that somebody corrected: joined when sightings are read.
 CREATE TABLE corrected (
@@ -57,12 +59,12 @@ CREATE TABLE cameras (
 CREATE TABLE camera_versions (
     camera_id      text COLLATE "C" NOT NULL,
     effective_from timestamptz NOT NULL,
-    "offset"       bigint      NOT NULL,
+    log_offset     bigint      NOT NULL,
     camera_group   text,
     node           jsonb       NOT NULL,
     settings       jsonb,
     actor          text        NOT NULL,
-    PRIMARY KEY (camera_id, effective_from, "offset")
+    PRIMARY KEY (camera_id, log_offset)
 );
 
 CREATE TABLE view_state (

@@ -9,7 +9,7 @@ import pytest
 
 from dataflows.log_io import Batch
 from dataflows.patience import Patience
-from dataflows.project import Projection, _OfAlerts, _patience
+from dataflows.project import Projection, _OfTopic, _patience
 from eventlog.log import Append
 from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
@@ -86,7 +86,7 @@ def letters(log: SqliteLog, codec: Codec) -> list[tuple[str, int, str, str]]:
 class Broken:
     """A view whose ``apply`` fails as told, before or after it has written."""
 
-    def __init__(self, view: _OfAlerts, *failures: str) -> None:
+    def __init__(self, view: _OfTopic, *failures: str) -> None:
         self._view, self._failures = view, list(failures)
 
     def apply(self, *given: Any) -> Any:
@@ -104,7 +104,7 @@ class Broken:
 
 def projection(log, codec, view, topic: str, *failures: str) -> Projection:
     patience = Patience((ViewUnavailable,), sleep=lambda _: None)
-    broken: Any = Broken(_OfAlerts(view, topic), *failures)
+    broken: Any = Broken(_OfTopic(view, topic), *failures)
     return Projection(log, codec, broken, 0, patience, change=alert_change_of)
 
 
@@ -121,7 +121,7 @@ def test_another_writer_is_no_outage(log, codec, view):
     view.apply(ALERTS.name, 0, 0, [], 1)
     with pytest.raises(PositionConflict):
         Projection(
-            log, codec, _OfAlerts(view, ALERTS.name), 0, _patience(), change=alert_change_of
+            log, codec, _OfTopic(view, ALERTS.name), 0, _patience(), change=alert_change_of
         ).apply(batch(log, ALERTS.name))
 
 

@@ -16,6 +16,7 @@ from projections.view import SightingsView
 from schemas.codec import Codec
 from tests.projections.sightings import LOG
 
+PEOPLE = ("alpr_people", "alpr_people_next", "alpr_people_old")
 ALERTS = ("alpr_alerts", "alpr_alerts_next", "alpr_alerts_old")
 
 
@@ -43,7 +44,7 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
 def url(postgres_url: str) -> str:
     """A database without any views."""
     with closing(psycopg2.connect(postgres_url)) as connection, connection:
-        for schema in ("alpr", "alpr_next", "alpr_old", "alpr_people", "alpr_derived", *ALERTS):
+        for schema in ("alpr", "alpr_next", "alpr_old", "alpr_derived", *PEOPLE, *ALERTS):
             connection.cursor().execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
     return postgres_url
 

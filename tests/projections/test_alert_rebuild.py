@@ -13,9 +13,10 @@ import pytest
 from eventlog.log import Append
 from eventlog.sqlite import SqliteLog
 from projections.alert_queries import AlertQueries
-from projections.alert_rebuild import RebuiltAlerts, drop_old_alerts, rebuild_alerts
+from projections.alert_rebuild import drop_old_alerts, rebuild_alerts
 from projections.alert_schema import channel
 from projections.alert_view import SHOWN, AlertView, alert_change_of
+from projections.topic_rebuild import RebuiltTopics
 from schemas.codec import Codec
 from schemas.topics import ALERTS, DAY_US, NOTIFICATIONS, RULES, WATCHLIST
 from tests.projections.alerts import alert, alert_id, attempt, entry, rule
@@ -97,7 +98,7 @@ def shown(asked: AlertQueries) -> list[Any]:
 def test_a_rebuild_equals_the_live_view_and_takes_its_place(log, codec, live, asked, url):
     positions = {topic: live.positions(topic) for topic in SHOWN}
     before, told = shown(asked), []
-    assert rebuild_alerts(url, log, codec, told.append) == RebuiltAlerts(19, 0, [])
+    assert rebuild_alerts(url, log, codec, told.append) == RebuiltTopics(19, 0, [], "alerts")
     assert told[-1].done == told[-1].total
     assert shown(asked) == before
     assert {topic: live.positions(topic) for topic in SHOWN} == positions
@@ -181,7 +182,7 @@ def test_a_killed_rebuild_goes_on_where_it_was(log, codec, live, url):
 
 def test_without_a_live_view_it_is_made(log, codec, url):
     append(log, codec, ALERTS.name, alert(1))
-    assert rebuild_alerts(url, log, codec) == RebuiltAlerts(1, 0, None)
+    assert rebuild_alerts(url, log, codec) == RebuiltTopics(1, 0, None, "alerts")
     with closing(AlertQueries(url)) as asked:
         assert asked.alert(alert_id(1)) is not None
 
@@ -225,7 +226,7 @@ def test_the_view_of_another_log_is_replaced_and_what_it_erased_stays_away(
             "INSERT INTO alpr_alerts.erased_alerts VALUES (%s, 1)",
             (alert_id(7),),
         )
-    assert rebuild_alerts(url, log, codec) == RebuiltAlerts(18, 0, None)
+    assert rebuild_alerts(url, log, codec) == RebuiltTopics(18, 0, None, "alerts")
     assert asked.alert(alert_id(7)) is None
     append(log, codec, ALERTS.name, alert(50))
     follow(log, codec, live)
