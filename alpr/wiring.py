@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from random import Random
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from alpr.settings import EMBEDDED, Settings
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alpr.log_copy import LogCopy
+    from api.intake import Intake
     from api.tokens import Tokens
     from edge.detect import PlateDetector
     from edge.recognise import PlateRecogniser
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from projections.view import SightingsView
     from rules.pseudonym import Pseudonyms
     from schemas.codec import Codec
+    from schemas.records import Node
 
 _log = logging.getLogger(__name__)
 
@@ -229,6 +231,46 @@ def open_images(settings: Settings) -> "ImageStore":
     from images.store import FolderStore
 
     return FolderStore(settings.images_folder)
+
+
+def open_intake(
+    settings: Settings, database: Database, clock: "Callable[[], int]"
+) -> "tuple[Intake, Uploads | None]":
+    """What takes the reads of other programs, and what sends their pictures to the bucket, if any.
+
+    Their pictures wait in a folder of their own: an edge here works on its own. ``clock`` gives
+    microseconds UTC. Raises images.store.ImageError.
+    """
+    from api.intake import Around, Intake, remembering
+    from edge.foreign.given import HOST, Known
+    from projections.senders import Senders
+
+    senders = Senders(database.url)
+
+    def known(camera_id: str) -> "Known | None":
+        found = senders.camera(camera_id)
+        return Known(found[0], cast("Node", found[1])) if found else None
+
+    images, uploads = open_images(settings), None
+    bucket = open_bucket(settings)
+    if bucket is not None:
+        from images.cache import PictureCache
+        from images.s3 import S3Store
+        from images.upload import Uploads
+
+        cache = PictureCache(settings.home / "ingest-images")
+        images = S3Store(bucket, cache)
+        keep = settings.images_cache_days
+        uploads = Uploads(bucket, cache, chance=Random(), keep_days=keep)
+    stay_s = settings.dedup.window_s + 2 * settings.dedup.lateness_s
+    intake = Intake(
+        lambda: (open_log(settings), open_codec(settings)),
+        images,
+        clock,
+        stay_us=int(stay_s * 1e6),
+        around=Around(remembering(known), lambda: senders.open(HOST)),
+    )
+    return intake, uploads
 
 
 def open_pseudonyms(settings: Settings) -> "Pseudonyms":

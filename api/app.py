@@ -81,6 +81,7 @@ def create_app(
     counted: Collector | None = None,
     links: SignedLinks | None = None,
     watching: Watching | None = None,
+    intake: Intake | None = None,
     desk: dead_letters.Desk | None = None,
     intake: Intake | None = None,
     privacy: Privacy | None = None,

@@ -18,7 +18,10 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def beside(one: Box, other: Box) -> bool:
-    """Whether two boxes may be on the same vehicle: not further apart than four plates."""
+    """Whether two boxes may be on the same vehicle: not further apart than four plates.
+
+    A box without width says nothing of where its plate stands.
+    """
     (x, y), (other_x, other_y) = middle(one), middle(other)
     reach = 4 * max(one["width"], other["width"])
-    return abs(x - other_x) <= reach and abs(y - other_y) <= reach
+    return reach > 0 and abs(x - other_x) <= reach and abs(y - other_y) <= reach

@@ -203,10 +203,10 @@ class Sighting:
 
     def still(self) -> bool:
         """Whether its boxes never moved: their middles stay within a sixth of a plate's height,
-        at least 2 pixels, which covers what detectors jitter.
+        at least 2 pixels, which covers what detectors jitter. Reads without boxes tell nothing.
         """
         left, right, top, bottom, height = self.spread
-        return max(right - left, bottom - top) <= max(2.0, height / 6)
+        return height > 0 and max(right - left, bottom - top) <= max(2.0, height / 6)
 
     def plausible(self, settings: DedupSettings, grammar: Grammar) -> bool:
         """Whether it may be published: a plate by grammar, or repeated, or read with certainty;

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ from alpr.wiring import (
     open_codec,
     open_database,
     open_images,
+    open_intake,
     open_keys,
     open_log,
     open_queries,
@@ -87,6 +88,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             Backtests(_backtest(settings)),
             refused=refused,
         )
+        intake, uploads = open_intake(settings, database, _now)
         app = create_app(
             queries,
             open_images(settings),
@@ -98,6 +100,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             counted=Counted(lambda: (open_log(settings), open_codec(settings))),
             links=SignedLinks(secret_of(settings.link_secret_file)),
             watching=watching,
+            intake=intake,
             desk=DlqDesk(settings, _now),
         )
         if keys is not None:
@@ -109,7 +112,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         certificate = None
         if settings.tls_cert:
             certificate = Certificate(Path(settings.tls_cert), Path(settings.tls_key))
-        serve(app, host, port, (*settings.api_proxies, *arguments.proxy), certificate)
+        with uploads or nullcontext():
+            serve(app, host, port, (*settings.api_proxies, *arguments.proxy), certificate)
         queries.close()
         watching.queries.close()
         if keys is not None:
