@@ -83,7 +83,6 @@ def create_app(
     watching: Watching | None = None,
     intake: Intake | None = None,
     desk: dead_letters.Desk | None = None,
-    intake: Intake | None = None,
     privacy: Privacy | None = None,
 ) -> FastAPI:
     """The application on a read model, a picture store and keys, which stay the caller's.
@@ -99,7 +98,9 @@ def create_app(
     without it there are none. ``desk`` looks into dead letters. ``privacy`` writes down who looks
     at plates, and hides them from who may not see them; without it neither is done.
     """
-    feeds = [LiveFeed(one, pace) for one in (queries, watching and watching.queries) if one]
+    feeds = [LiveFeed(queries, pace)]
+    if watching is not None:
+        feeds.append(LiveFeed(watching.queries, pace, watching.queries.among))
     feed = feeds[0]
     guard = Guard(keys, NEEDED, trust, tokens, rate)
     logins = None

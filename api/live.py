@@ -14,7 +14,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from eventlog.tracing import tracing
+from projections import veil
 from projections.errors import ViewError
+from projections.grant import granted, granting
 from projections.queries import Changes, Row
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ _log = logging.getLogger(__name__)
 
 # A change as one server-sent event: event and data lines, without id and closing line.
 Render = Callable[[Row], bytes]
+
+# Which rows may be told to who sees some cameras alone; asked in a thread.
+Among = Callable[[Sequence[Row], frozenset[str]], Sequence[Row]]
 
 HEARTBEAT = b": still here\n\n"
 
@@ -51,21 +56,26 @@ class Pace:
     queue: int = 64  # pages that may wait for one listener; all listeners share their rows
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a listener is told of a row: how, of which cameras, and plates by which name."""
+
+    render: Render
+    cameras: frozenset[str] | None
+    name: veil.Name | None
+
+    def event(self, row: Row) -> bytes:
+        """One event."""
+        told = row if self.name is None else veil.veiled(row, self.name)
+        return b"id: %d\n%b\n" % (row["change"], self.render(told))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Page:
     """Some changes; each form of each is made once, however many listen."""
 
     rows: Sequence[Row]
-    _made: dict[Render, list[bytes]] = field(default_factory=dict)
-
-    def events(self, render: Render, after: int) -> bytes:
-        """The events of the changes after a cursor."""
-        made = self._made.get(render)
-        if made is None:
-            made = [b"id: %d\n%b\n" % (row["change"], render(row)) for row in self.rows]
-            self._made[render] = made
-        pairs = zip(self.rows, made, strict=True)
-        return b"".join(event for row, event in pairs if row["change"] > after)
+    made: dict[_Form, list[tuple[int, bytes]]] = field(default_factory=dict)
 
 
 def event(kind: str, data: bytes) -> bytes:
@@ -78,11 +88,16 @@ class LiveFeed:
 
     A listener that does not keep up is let go, and all are when the view cannot be read: they
     come back with the id of the last event they had and are told what changed since. Lives in
-    one event loop.
+    one event loop. All rows are read once, as they stand; what each listener may be told of them,
+    as the context says in which it begins to listen, is taken from those: ``among`` says which
+    rows of some cameras, by default those that name one of them.
     """
 
-    def __init__(self, source: ChangeSource, pace: Pace = Pace()) -> None:
+    def __init__(
+        self, source: ChangeSource, pace: Pace = Pace(), among: Among | None = None
+    ) -> None:
         self._source = source
+        self._among = among or _of_cameras
         self.pace = pace
         self._queues: set[asyncio.Queue[_Page | None]] = set()
         self._joining = asyncio.Lock()
@@ -110,6 +125,7 @@ class LiveFeed:
         """
         # Joined first and caught up afterwards; what comes both ways is known by its number.
         queue, cursor = await self._join()
+        form = _Form(render, granted(), veil.veil())
         try:
             yield b"retry: 2000\n\n"
             if since is not None and since != cursor:
@@ -123,7 +139,7 @@ class LiveFeed:
                         cursor = joined
                         yield _reset(cursor)
                     elif found.rows:
-                        yield _Page(found.rows).events(render, cursor)
+                        yield await self._events(_Page(found.rows), form, cursor)
                         cursor = found.cursor
                     else:
                         break
@@ -135,7 +151,7 @@ class LiveFeed:
                     continue
                 if page is None:
                     return
-                if events := page.events(render, cursor):
+                if events := await self._events(page, form, cursor):
                     yield events
         finally:
             self._queues.discard(queue)
@@ -151,8 +167,22 @@ class LiveFeed:
                 _release(queue)
             return queue, self._cursor
 
+    async def _events(self, page: _Page, form: _Form, after: int) -> bytes:
+        """The events of the changes after a cursor."""
+        made = page.made.get(form)
+        if made is None:
+            rows = page.rows
+            if form.cameras is not None:
+                rows = await asyncio.to_thread(self._among, rows, form.cameras)
+            made = page.made[form] = [(row["change"], form.event(row)) for row in rows]
+        return b"".join(event for change, event in made if change > after)
+
     async def _read(self, cursor: int) -> Changes:
-        return await asyncio.to_thread(self._source.changes_since, cursor, self.pace.page)
+        return await asyncio.to_thread(self._read_all, cursor)
+
+    def _read_all(self, cursor: int) -> Changes:
+        with granting(None), veil.lifted():
+            return self._source.changes_since(cursor, self.pace.page)
 
     async def _poll(self) -> None:
         try:
@@ -187,6 +217,11 @@ class LiveFeed:
         for queue in self._queues:
             _release(queue)
         self._queues.clear()
+
+
+def _of_cameras(rows: Sequence[Row], cameras: frozenset[str]) -> list[Row]:
+    """An erased one has no camera any more, and tells nothing but its id."""
+    return [row for row in rows if row.get("erased") or row["camera_id"] in cameras]
 
 
 def _trace(traces: "Traces", rows: Sequence[Row], listeners: int) -> None:

@@ -10,7 +10,9 @@ import orjson
 
 from projections.alert_schema import ALERTS_LIVE, channel
 from projections.asking import Asking, Row, storable
+from projections.grant import among, granting
 from projections.queries import Changes, pattern
+from projections.schema import LIVE
 from rules.alerts.life import STATES, Alert
 from rules.alerts.watch import LIKE
 from rules.similarity import similarity
@@ -103,7 +105,10 @@ class AlertQueries(Asking):
 
     def counts(self) -> Row:
         """Alerts by state, ``states``, and those that are open by severity, ``open``."""
-        rows = self._all("SELECT state, severity, count(*) AS n FROM alerts GROUP BY 1, 2")
+        where, values = _where(AlertSearch())
+        rows = self._all(
+            f"SELECT state, severity, count(*) AS n FROM alerts {where}GROUP BY 1, 2", values
+        )
         states = dict.fromkeys(STATES, 0)
         severities = dict.fromkeys(_SEVERITIES, 0)
         for row in rows:
@@ -114,9 +119,8 @@ class AlertQueries(Asking):
 
     def raised(self, since: datetime) -> dict[str, int]:
         """How many alerts each rule raised from a time of event on, of rules with any."""
-        rows = self._all(
-            "SELECT rule, count(*) AS n FROM alerts WHERE raised_at >= %s GROUP BY 1", [since]
-        )
+        where, values = _where(AlertSearch(since=since))
+        rows = self._all(f"SELECT rule, count(*) AS n FROM alerts {where}GROUP BY 1", values)
         return {row["rule"]: row["n"] for row in rows}
 
     def alert(self, alert_id: str) -> Row | None:
@@ -128,7 +132,8 @@ class AlertQueries(Asking):
         key = _uuid(alert_id)
         if key is None:
             return None
-        rows = self._all(f"SELECT {FIELDS}, change FROM alerts WHERE alert_id = %s", [key])
+        where, values = _where(AlertSearch(), "alert_id = %s", key)
+        rows = self._all(f"SELECT {FIELDS}, change FROM alerts {where}", values)
         if not rows:
             return None
         history = self._all(
@@ -143,7 +148,8 @@ class AlertQueries(Asking):
         key = _uuid(alert_id)
         if key is None:
             return None
-        rows = self._all(f"SELECT {FIELDS}, seen FROM alerts WHERE alert_id = %s", [key])
+        where, values = _where(AlertSearch(), "alert_id = %s", key)
+        rows = self._all(f"SELECT {FIELDS}, seen FROM alerts {where}", values)
         return alert_of(rows[0]) if rows else None
 
     def notifications(self, alert_id: str) -> list[Row]:
@@ -317,6 +323,31 @@ class AlertQueries(Asking):
         rows = sorted(rows, key=lambda row: row["change"])[:limit]
         return Changes(rows, rows[-1]["change"] if rows else cursor, complete=True)
 
+    def among(self, rows: Sequence[Row], cameras: frozenset[str]) -> list[Row]:
+        """Of rows of ``changes_since`` those for who sees these cameras alone."""
+        near = [str(row["alert_id"]) for row in rows if row.get("camera_id") in cameras]
+        with granting(cameras):
+            where, values = _where(AlertSearch(), "alert_id = ANY(%s::uuid[])", near)
+        found = self._all(f"SELECT alert_id FROM alerts {where}", values)
+        told = {str(row["alert_id"]) for row in found}
+        return [row for row in rows if row.get("erased") or str(row["alert_id"]) in told]
+
+
+def _among() -> tuple[list[str], list[list[str]]]:
+    """Conditions that every sighting of an alert is of the cameras of the one who asks.
+
+    Those of a convoy may be of several. The sightings' view lies in a schema of its own.
+    """
+    of_alert, cameras = among("alerts.camera_id")
+    if not of_alert:
+        return [], []
+    of_sightings, others = among("event.camera_id")
+    elsewhere = (
+        f"NOT EXISTS (SELECT FROM {LIVE}.plate_events AS event "
+        f"WHERE event.event_id = ANY(alerts.event_ids::uuid[]) AND NOT ({of_sightings[0]}))"
+    )
+    return [*of_alert, elsewhere], [*cameras, *others]
+
 
 def alert_of(row: Row) -> Alert:
     """An alert from a row of FIELDS and ``seen``."""
@@ -329,9 +360,13 @@ def alert_of(row: Row) -> Alert:
     return Alert(**fields)
 
 
-def _where(search: AlertSearch) -> tuple[str, list[Any]]:
-    conditions: list[str] = []
-    values: list[Any] = []
+def _where(search: AlertSearch, condition: str = "", *more: Any) -> tuple[str, list[Any]]:
+    """Of a search, another condition, and of what the one who asks may see."""
+    conditions, cameras = _among()
+    values: list[Any] = [*cameras]
+    if condition:
+        conditions.append(condition)
+        values += more
 
     def where(condition: str, value: Any) -> None:
         if value is not None:

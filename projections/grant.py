@@ -4,6 +4,8 @@ The API sets it when it lets somebody in; whatever asks a view for somebody adds
 conditions, so that no endpoint has to remember it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 _granted: ContextVar[frozenset[str] | None] = ContextVar("granted", default=None)
@@ -17,6 +19,16 @@ def granted() -> frozenset[str] | None:
 def grant(cameras: frozenset[str] | None) -> None:
     """For the rest of this context, only these cameras are told of."""
     _granted.set(cameras)
+
+
+@contextmanager
+def granting(cameras: frozenset[str] | None) -> Iterator[None]:
+    """Within it, only these cameras are told of."""
+    before = _granted.set(cameras)
+    try:
+        yield
+    finally:
+        _granted.reset(before)
 
 
 def among(column: str = "camera_id") -> tuple[list[str], list[list[str]]]:
