@@ -31,6 +31,7 @@ from api import (
     rules,
     service,
     watchlists,
+    system,
 )
 from api.attempts import Logins
 from api.audit import Audited, Privacy
@@ -84,6 +85,7 @@ def create_app(
     intake: Intake | None = None,
     desk: dead_letters.Desk | None = None,
     privacy: Privacy | None = None,
+    whole: system.System | None = None,
 ) -> FastAPI:
     """The application on a read model, a picture store and keys, which stay the caller's.
 
@@ -95,8 +97,9 @@ def create_app(
     it none is taken. ``counted`` is
     served at /metrics beside what is counted here. ``links`` are the signed links to pictures that
     are good without a key; without them none is. ``watching`` brings alerts, rules and watchlists;
-    without it there are none. ``desk`` looks into dead letters. ``privacy`` writes down who looks
-    at plates, and hides them from who may not see them; without it neither is done.
+    without it there are none. ``desk`` looks into dead letters, ``whole`` tells how the system is.
+    ``privacy`` writes down who looks at plates, and hides them from who may not see them; without
+    it neither is done.
     """
     feeds = [LiveFeed(queries, pace)]
     if watching is not None:
@@ -112,7 +115,7 @@ def create_app(
         if intake is not None:
             intake.start()
         yield
-        for one in (*feeds, watching and watching.backtests, intake):
+        for one in (*feeds, watching and watching.backtests, intake, whole):
             if one:
                 one.close()
 
@@ -155,14 +158,13 @@ def create_app(
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
     app.include_router(plates.router(queries, rendered, watching))
-    app.include_router(plates.router(queries, rendered, watching))
     app.include_router(pictures.router(images, links))
     app.include_router(ingest.router(intake))
     if watching is not None:
         for routes in _watching(watching, queries, images, feeds[-1], rendered):
             app.include_router(routes)
-    if desk is not None:
-        app.include_router(dead_letters.router(desk, rendered))
+    for routes in _inside(desk, whole, rendered):
+        app.include_router(routes)
     places.serves({route.path for route in iter_route_contexts(app.routes)})
     return app
 
@@ -186,3 +188,12 @@ def _version() -> str:
         return version("ovr-alpr")
     except PackageNotFoundError:  # run from a folder that was never installed
         return "0"
+def _inside(
+    desk: dead_letters.Desk | None, whole: system.System | None, rendered: pages.Pages
+) -> Iterator[APIRouter]:
+    if desk is not None:
+        yield dead_letters.router(desk, rendered)
+    if whole is not None:
+        yield system.router(whole, rendered)
+
+

@@ -38,9 +38,6 @@ NEEDED: Mapping[str, Role | None] = {
     # Where somebody goes, and with whom.
     "GET /plates/{text:path}/journey": Role.INVESTIGATOR,
     "GET /plates/{text:path}/companions": Role.INVESTIGATOR,
-    # Where somebody goes, and with whom.
-    "GET /plates/{text:path}/journey": Role.INVESTIGATOR,
-    "GET /plates/{text:path}/companions": Role.INVESTIGATOR,
     "GET /images/{path:path}": Role.VIEWER,
     "GET /alerts": Role.VIEWER,
     "GET /alerts/stream": Role.VIEWER,
@@ -69,6 +66,7 @@ NEEDED: Mapping[str, Role | None] = {
     "GET /dead-letters/{place:path}": Role.ADMIN,
     "POST /dead-letters/redrive": Role.ADMIN,
     # A rule says who is told, and what of: it could send sightings anywhere.
+    "GET /system": Role.ADMIN,
     "POST /rules": Role.ADMIN,
     "PUT /rules/{name:path}": Role.ADMIN,
     "DELETE /rules/{name:path}": Role.ADMIN,

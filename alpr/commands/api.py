@@ -59,6 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; exit code 0."""
     from alpr.dlq_desk import DlqDesk
+    from alpr.system import open_system
     from api.app import create_app
     from api.backtests import Backtests
     from api.counted import Counted
@@ -102,6 +103,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             watching=watching,
             intake=intake,
             desk=DlqDesk(settings, _now),
+            whole=open_system(settings, database, _now),
         )
         if keys is not None:
             scheme = "https" if settings.tls_cert else "http"

@@ -6,6 +6,7 @@ from typing import Any
 
 from alpr.rules_file import refused
 from api.backtests import Backtest, Backtests
+from api.system import System
 from api.voice import Voice
 from api.watching import Watching
 from eventlog.log import Append, LogUnavailable
