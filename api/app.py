@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from api import (
     alerts,
+    audit_page,
     dead_letters,
     errors,
     events,
@@ -28,6 +29,7 @@ from api import (
     pictures,
     plates,
     plates,
+    reason,
     rules,
     service,
     watchlists,
@@ -159,6 +161,11 @@ def create_app(
     app.include_router(pages.router(queries, images, feed, rendered))
     app.include_router(plates.router(queries, rendered, watching))
     app.include_router(pictures.router(images, links))
+    if privacy is not None:
+        app.include_router(reason.router(rendered, required=privacy.reasons))
+        if privacy.queries is not None:
+            names, clock = privacy.names, privacy.clock
+            app.include_router(audit_page.router(privacy.queries, names, rendered, clock))
     app.include_router(ingest.router(intake))
     if watching is not None:
         for routes in _watching(watching, queries, images, feeds[-1], rendered):

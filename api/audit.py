@@ -20,6 +20,7 @@ from api.visitor import visitor
 from api.voice import OpenLog
 from eventlog.log import Append, Log, LogError
 from projections import veil
+from projections.audit_queries import AuditQueries
 from rules.pseudonym import Pseudonyms
 from schemas.codec import Codec, RegistryUnavailable
 from schemas.records import AuditEntry
@@ -111,7 +112,7 @@ class Privacy:
     """What is written down of those who ask, and what they are shown.
 
     ``pseudonyms``: who may not see plates as they are is shown pseudonyms. ``reasons``: who asks
-    says why. ``clock`` gives microseconds UTC.
+    says why. ``clock`` gives microseconds UTC. ``queries`` are what the audit's page asks.
     """
 
     names: Pseudonyms
@@ -119,6 +120,7 @@ class Privacy:
     clock: Callable[[], int]
     pseudonyms: bool = False
     reasons: bool = False
+    queries: AuditQueries | None = None
 
     async def __call__(self, request: Request) -> None:
         """After the guard: what the visitor is shown, and whether a reason is missing.
@@ -130,17 +132,19 @@ class Privacy:
             veil.cover(self.names.of)
             if route in CLEAR:
                 veil.refuse("this")
-        deed = deed_of(route)
         visit = _visit.get()
-        if deed is None or visit is None or not deed.when(request):
+        if visit is None:
             return
-        visit.deed, visit.subject = deed, subject_of(deed, request, self.names)
-        visit.reason = reason_of(request)
+        deed = deed_of(route)
+        visit.reason = reason_of(request, parameter=deed is None or not deed.filters)
+        if deed is None or not deed.when(request):
+            return
         if self.reasons and deed.asks and not visit.reason:
             raise ReasonNeeded(
                 "a reason is needed to look at plates here: give it as the header X-Reason or the "
                 "parameter reason, such as ?reason=case+2025-17"
             )
+        visit.deed, visit.subject = deed, subject_of(deed, request, self.names)
 
     async def tell(self, visit: "Visit") -> None:
         """Write what a visit does and what it was shown. Raises Unavailable."""
@@ -180,6 +184,12 @@ def about(subject: str = "", actor: str = "") -> None:
     if visit is not None:
         visit.subject = subject or visit.subject
         visit.actor = actor or visit.actor
+
+
+def reason() -> str:
+    """Why the one who asks does, as far as they said."""
+    visit = _visit.get()
+    return visit.reason if visit else ""
 
 
 class Audited:
@@ -237,14 +247,16 @@ class Audited:
 
 def _counts(visit: Visit, status: int) -> bool:
     """Whether an answer is told of: it shows something, or that there is nothing."""
-    return visit.deed is not None and (status < 400 or status == 404)
+    if visit.deed is None or (visit.deed.named and not visit.actor):
+        return False
+    return status < 400 or status == 404
 
 
-def reason_of(request: Request) -> str:
+def reason_of(request: Request, *, parameter: bool = True) -> str:
     """Why somebody asks, in their words; '' where they do not say."""
     for given in (
         request.headers.get("x-reason"),
-        request.query_params.get("reason"),
+        request.query_params.get("reason") if parameter else None,
         request.cookies.get(REASON_COOKIE),
     ):
         if given:

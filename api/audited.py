@@ -24,7 +24,7 @@ _PLAIN = frozenset(
         *("min_confidence", "max_confidence", "kind", "format", "interval", "bucket", "edits"),
         *("start_time", "end_time", "start", "end", "since", "until", "hour", "weekday"),
         *("event_id", "alert_id", "correction_id", "user_id", "key_id", "number", "path"),
-        *("actor", "action", "topic", "partition"),
+        *("actor", "action", "topic", "partition", "place", "step"),
     }
 )
 _UNTOLD = frozenset({"limit", "offset", "cursor", "page", "reason", "cards", "last_event_id"})
@@ -49,13 +49,17 @@ class Deed:
 
     ``subject`` names parameters in braces; one that holds a plate is told by its pseudonym. An
     empty one is told by what the request searches for. ``asks``: a reason is needed where
-    reasons are. ``once``: a stream is told when it is opened, not what comes over it.
+    reasons are. ``once``: a stream is told when it is opened, not what comes over it. ``named``:
+    only of whom the endpoint names, since the guard asked nobody. ``filters``: its parameter
+    ``reason`` is something else than why somebody looks.
     """
 
     action: str
     subject: str = ""
     asks: bool = True
     once: bool = False
+    named: bool = False
+    filters: bool = False
     when: Callable[[Request], bool] = _always
 
 
@@ -90,8 +94,14 @@ DEEDS: Mapping[str, Deed] = {
     "GET /rules/backtest/{number}": Deed("view", "backtest:{number}"),
     "GET /audit": Deed("audit"),
     "GET /audit.csv": Deed("audit"),
-    "POST /login": Deed("login", "session", asks=False),
-    "POST /logout": Deed("logout", "session", asks=False),
+    "POST /login": Deed("login", "session", asks=False, named=True),
+    "POST /token": Deed("login", "token", asks=False, named=True),
+    "POST /password": Deed("change the password", "own", asks=False),
+    "GET /plates/{text:path}/journey": Deed("journey", "plate:{text}"),
+    "GET /plates/{text:path}/companions": Deed("companions", "plate:{text}"),
+    "GET /dead-letters": Deed("list", "dead letters", filters=True),
+    "GET /dead-letters/{place:path}": Deed("view", "dead letter:{place}"),
+    "POST /dead-letters/redrive": Deed("redrive", "dead letters"),
 }
 
 # They show no plate and change nothing about people.
@@ -100,13 +110,22 @@ SILENT = frozenset(
         "GET /health",
         "GET /static/{name}",
         "GET /login",
+        "POST /logout",
+        "GET /password",
         "GET /docs",
         "GET /openapi.json",
         "GET /metrics",
         "GET /stats",
+        "GET /system",
         "GET /reason",
         "POST /reason",
         "GET /watchlists",
+        # What they bring is on alpr.reads.raw.
+        "POST /ingest/reads",
+        "POST /ingest/frigate",
+        "POST /ingest/rekor",
+        "POST /ingest/fast-alpr",
+        "POST /ingest/plate-recognizer",
         # Their versions are on alpr.rules, with who wrote them.
         "GET /rules",
         "GET /rules/schema",
@@ -126,6 +145,7 @@ SILENT = frozenset(
 CLEAR = frozenset(
     {
         "GET /images/{path:path}",
+        "GET /dead-letters/{place:path}",
         "GET /rules/backtest",
         "POST /rules/backtest",
         "GET /rules/backtest/{number}",

@@ -5,7 +5,6 @@
   - Unauthorised (401): a key is needed; a browser is led to the login page
   - Forbidden (403): the key is not enough, or another site's page asked
   - ReasonNeeded (428): who looks at plates here says why; a browser is led to the form
-  - ReasonNeeded (428): who looks at plates here says why; a browser is led to the form
   - TooMany (429): too many wrong keys
   - NotFound (404): nothing is there under this name
   - Gone (410): it was there, and its time is over
@@ -29,7 +28,6 @@ from api.encode import Json
 from eventlog.log import LogError, RecordTooLarge
 from images.store import ImageError, NoPicture
 from projections.errors import QueryTimeout, ViewError
-from projections.veil import Veiled
 from projections.veil import Veiled
 from schemas.codec import RegistryUnavailable
 
@@ -91,13 +89,6 @@ class OneTimePassword(Forbidden):
     """All they may do yet is to set a password of their own."""
 
     error = "password_change_needed"
-
-
-class ReasonNeeded(ApiError):
-    """Why somebody asks has to be said first (RFC 6585, 3)."""
-
-    status = 428
-    error = "reason_needed"
 
 
 class ReasonNeeded(ApiError):
@@ -192,7 +183,6 @@ def install(app: FastAPI, error_page: ErrorPage) -> ErrorPage:
     register(LogError, _of_log)
     register(RegistryUnavailable, _of_log)
     register(Exception, _of_bug)
-    return answer
     return answer
 
 

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import access_models, bodies
+from api.audit import about
 from api.attempts import Logins
 from api.encode import Json
 from api.errors import ApiError
@@ -55,6 +56,7 @@ def router(logins: Logins | None, tokens: Tokens | None) -> APIRouter:
             raise _Grant(
                 "invalid_grant", "this password was for one login: set your own at /password first"
             )
+        about(actor=user.actor)
         told = {"access_token": tokens.issue(user), "token_type": "bearer", "expires_in": LIFE_S}
         return Json(told, headers={"cache-control": "no-store", "pragma": "no-cache"})
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from api import bodies
+from api.audit import about
 from api.attempts import Logins
 from api.errors import ApiError, TooMany
 from api.guard import COOKIE, Guard, address_of
@@ -56,6 +57,7 @@ def router(
                     return form(wanted, _WRONG, name)
                 token = await to_thread(keys.open_user_session, user.name)
                 _log.info("%s logged in from %s", user.actor, address)
+                about(actor=user.actor)
                 await forget(request, keys, guard)
                 return with_session(request, _to(wanted), token)
             if is_link(text):
@@ -73,6 +75,7 @@ def router(
         await forget(request, keys, guard)
         token = await to_thread(keys.open_session, key.key_id)
         _log.info("%s (key %s) logged in from %s", key.name, key.key_id, address)
+        about(actor=key.key_id)
         if first:
             answer = pages.page("welcome.html", key=first[1], ends=key.expires_at, next=wanted)
             answer.headers["cache-control"] = "no-store"
@@ -105,7 +108,7 @@ def with_session(request: Request, answer: Response, token: str) -> Response:
         token,
         max_age=int(SESSION_LIFE.total_seconds()),
         httponly=True,
-        secure=_encrypted(request),
+        secure=encrypted(request),
         # Not strict: a link in an alert's message has to find one logged in. What changes
         # anything is refused by the guard unless a page of this server asks for it.
         samesite="lax",
@@ -124,7 +127,7 @@ def _to(address: str) -> Response:
     return RedirectResponse(address, 303)
 
 
-def _encrypted(request: Request) -> bool:
+def encrypted(request: Request) -> bool:
     """Whether the browser speaks https, by its own word where a proxy before us ends it."""
     origin = request.headers.get("origin", "")
     return request.url.scheme == "https" or origin.startswith("https://")

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api import parameters, view
+from api.audit import reason
 from api.encode import dumps
 from api.errors import ApiError, NotFound
 from api.events import find, follow
@@ -66,6 +67,7 @@ class Pages:
             q=None,
             visitor=visitor,
             may=_may,
+            reason=reason,
             places=places,
             section="",
         )

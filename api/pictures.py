@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
+from api.audit import about
 from api.errors import Gone, NotFound
 from images.links import Expired, Forged, SignedLinks
 from images.store import ImageStore
@@ -29,6 +30,7 @@ def router(
             if links is None:
                 raise Forged("this server makes no links to pictures")
             path = links.path_of(token, clock())
+            about(f"picture:{path}", "link")  # whoever has it
         except Forged as error:
             raise NotFound(str(error)) from None
         except Expired as error:

@@ -16,6 +16,7 @@ from projections.alert_queries import AlertQueries
 from projections.alert_view import SHOWN, AlertView, alert_change_of
 from schemas.codec import Codec
 from schemas.topics import ALERTS, NOTIFICATIONS, RULES, WATCHLIST
+from tests.api.audited import unwritten
 
 _KEYS = {
     ALERTS.name: "alert_id",
@@ -102,7 +103,7 @@ def idle(url: str) -> Watching:
 def whole(url: str) -> dict[str, Any]:
     """What create_app is given for every route there is, where none is to do anything."""
     nobody: Any = object()
-    return {"watching": idle(url), "desk": nobody}
+    return {"watching": idle(url), "privacy": unwritten(url), "desk": nobody}
 
 
 def _nothing(rules: Any, since: int, progress: Any) -> dict[str, Any]:
