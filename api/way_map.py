@@ -14,10 +14,10 @@ from rules.journey import Stop, hop
 
 _KM_A_DEGREE = EARTH_KM * radians(1)
 _LEAST_KM = 0.3  # of what is shown: a single camera is no point in nothing
-_MARGIN_X, _MARGIN_Y = 74, 50  # for labels beside and below
+_MARGIN_X, _MARGIN_Y = 0.12, 50  # for labels beside, of the width, and below, px
 _ONE = 15  # px: places that are closer are drawn as one
 _PILL = 11  # half the height of a stop's mark
-_LETTER, _LINE = 7.1, 15  # px: a letter of a label at 12 px and 600, a line
+_LETTER, _CAPITAL, _LINE = 7.0, 8.4, 15  # px: of a label at 12 px and 600, and its line
 _LONGEST = 20  # letters of a label
 _NUMBERS = 3  # of the stops at a place that its mark shows
 _BEND = 0.14  # of its length an arrow is bent, so that there and back are two
@@ -46,6 +46,8 @@ class Arrow:
     head: str
     title: str
     impossible: bool
+    points: tuple[tuple[float, float], ...]
+    """Some of those it goes through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ def draw(
     narrower = max(0.01, cos(radians(centre[0])))
     across = max((east - west) * narrower * _KM_A_DEGREE, _LEAST_KM)
     along = max((north - south) * _KM_A_DEGREE, _LEAST_KM)
-    scale = min((width - 2 * _MARGIN_X) / across, (height - 2 * _MARGIN_Y) / along)
+    room = width * (1 - 2 * _MARGIN_X), height - 2 * _MARGIN_Y
+    scale = min(room[0] / across, room[1] / along)
 
     def point(latitude: float, longitude: float) -> tuple[float, float]:
         right = (_near(longitude, centre[1]) - centre[1]) * narrower * _KM_A_DEGREE * scale
@@ -120,11 +123,12 @@ def draw(
     visited = {stop.camera_id for stop in stops}
     beside = [(*point(lat, lon), name) for name, lat, lon in others if name not in visited]
     bar, label = _scale(scale, width)
+    arrows = list(_arrows(placed, where))
     return Drawing(
         width,
         height,
-        tuple(_marks(places, width, height)),
-        tuple(_arrows(placed, where)),
+        tuple(_marks(places, arrows, width, height)),
+        tuple(arrows),
         tuple(
             (round(x, 1), round(y, 1), name)
             for x, y, name in beside
@@ -145,13 +149,16 @@ def _numbers(numbers: Sequence[int]) -> str:
     return shown if len(numbers) <= _NUMBERS else f"{shown} …"
 
 
-def _marks(places: Sequence[_Place], width: int, height: int) -> Iterable[Mark]:
+def _marks(
+    places: Sequence[_Place], arrows: Sequence[Arrow], width: int, height: int
+) -> Iterable[Mark]:
     """Each label goes where it covers least of what is there already."""
     taken = [(p.x - p.half, p.y - _PILL, p.x + p.half, p.y + _PILL) for p in places]
+    taken += [(x - 4, y - 4, x + 4, y + 4) for arrow in arrows for x, y in arrow.points]
+    taken += [(0, height - 30, width / 4 + 60, height), (width - 34, 0, width, 54)]
     for place in places:
-        name = " / ".join(place.cameras)
-        label = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
-        long = len(label) * _LETTER
+        label = _label(place.cameras)
+        long = sum(_LETTER if c.islower() or c in " .-_/1iIl" else _CAPITAL for c in label)
         best: tuple[float, tuple[float, float, float, float], str] | None = None
         side, over, under = place.half + 5, _PILL + 4 + _LINE, _PILL + 4
         for x, y, anchor in (
@@ -180,11 +187,17 @@ def _marks(places: Sequence[_Place], width: int, height: int) -> Iterable[Mark]:
             round(2 * place.half, 1),
             _numbers(place.numbers),
             label,
-            f"{name}: {', '.join(map(str, place.numbers))}",
+            f"{' / '.join(place.cameras)}: {', '.join(map(str, place.numbers))}",
             round(at, 1),
             round(box[1] + 0.75 * _LINE, 1),
             anchor,
         )
+
+
+def _label(cameras: Sequence[str]) -> str:
+    more = f" +{len(cameras) - 1}" if len(cameras) > 1 else ""
+    name, most = cameras[0], _LONGEST - len(more)
+    return (name if len(name) <= most else name[: most - 1] + "…") + more
 
 
 def _shared(one: tuple[float, ...], other: tuple[float, ...]) -> float:
@@ -228,7 +241,19 @@ def _arrow(start: _Place, end: _Place, title: str, impossible: bool) -> Arrow:
         f"{back_x + 4.5 * uy:.1f},{back_y - 4.5 * ux:.1f}"
     )
     path = f"M{from_x:.1f} {from_y:.1f}Q{bent_x:.1f} {bent_y:.1f} {back_x:.1f} {back_y:.1f}"
-    return Arrow(path, head, title, impossible)
+    curve = ((from_x, from_y), (bent_x, bent_y), (to_x, to_y))
+    steps = max(4, round(hypot(dx, dy) / 10))
+    points = tuple(_along(curve, step / steps) for step in range(steps + 1))
+    return Arrow(path, head, title, impossible, points)
+
+
+def _along(
+    curve: tuple[tuple[float, float], tuple[float, float], tuple[float, float]], share: float
+) -> tuple[float, float]:
+    """A point of a quadratic Bézier curve."""
+    (ax, ay), (bx, by), (cx, cy) = curve
+    a, b, c = (1 - share) ** 2, 2 * share * (1 - share), share**2
+    return a * ax + b * bx + c * cx, a * ay + b * by + c * cy
 
 
 def _edge(place: _Place, to_x: float, to_y: float, gap: float) -> tuple[float, float]:

@@ -62,7 +62,7 @@ def test_no_page_holds_inline_script_or_style_or_names_another_host(browser_like
         assert "<style" not in page
         assert " style=" not in page
         assert " onclick=" not in page
-        assert page.count("<script") == page.count("<script src=") == 2
+        assert page.count("<script") == page.count("<script src=") >= 2
         elsewhere = page.replace("http://www.w3.org", "").replace("http://127.0.0.1:8000", "")
         assert "http://" not in elsewhere
         assert "https://" not in elsewhere
