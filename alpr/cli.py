@@ -30,6 +30,7 @@ COMMANDS = {
     "dlq": ("alpr.commands.dlq", "what could not be processed: list, show, send again"),
     "log": ("alpr.commands.log", "copy a log into Kafka, once or as it grows; close one"),
     "keys": ("alpr.commands.keys", "who may ask the API: make a key, list all, revoke one"),
+    "forget": ("alpr.commands.forget", "erase all that is known of a plate"),
     "topics": ("alpr.commands.topics", "make a log's topics on Kafka; list them with their lag"),
     "doctor": ("alpr.commands.doctor", "ask every server of the settings whether it is there"),
     "rules": ("alpr.commands.rules", "alert rules: list, apply, test, try on history"),

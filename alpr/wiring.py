@@ -14,6 +14,7 @@ from alpr.settings import EMBEDDED, Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from alpr.forget import Forgotten
     from alpr.log_copy import LogCopy
     from api.intake import Intake
     from api.tokens import Tokens
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from projections.access import AccessKeys
     from projections.alert_queries import AlertQueries
     from projections.alert_view import AlertView
+    from projections.analytics import Analytics
+    from projections.evidence import Evidence
     from projections.keeping import Chore
     from projections.people_view import PeopleView
     from projections.queries import SightingQueries
@@ -374,12 +377,81 @@ def open_queries(database: Database) -> "SightingQueries":
     return SightingQueries(database.url)
 
 
+def open_analytics(settings: Settings, database: Database) -> "Analytics":
+    """What analytics are answered from: OpenSearch where there is one, else PostgreSQL.
+
+    Raises projections.errors.AccessRefused for an ALPR_SEARCH_URL that cannot be used.
+    """
+    from projections.analytics_rollups import RollupAnalytics
+
+    rollups = RollupAnalytics(database.url)
+    if not settings.search_url:
+        return rollups
+    from projections.analytics_search import SearchAnalytics
+    from projections.search_server import SearchServer
+
+    return SearchAnalytics(SearchServer(settings.search_url), rollups)
+
+
 def open_chores(settings: Settings, database: Database) -> "list[Chore]":
     """What ``alpr keep`` does."""
+    from projections.camera_retention import CameraRetention
+    from projections.forgetting import Forgetting
     from projections.plate_index import PlateIndex
     from projections.rollups import Rollups
 
-    return [PlateIndex(database.url), Rollups(database.url)]
+    log = open_log(settings, waits=True)
+    return [
+        PlateIndex(database.url),
+        Rollups(database.url),
+        Forgetting(database.url, log, open_codec(settings, waits=True)),
+        CameraRetention(database.url, log, open_images(settings)),
+    ]
+
+
+def open_forgetting(
+    settings: Settings,
+    database: Database,
+    log: "Log",
+    tell: "Callable[[str], None]" = lambda _: None,
+) -> "Callable[[str, str, str], Forgotten]":
+    """What forgets a plate, for whom (as records name people) and why."""
+    import time
+
+    from alpr.forget import Forgetting
+    from projections.forgetting import ends, watch_over
+    from projections.plate_index import PlateIndex
+    from projections.schema import migrate_beside
+
+    forgetting = Forgetting(
+        log,
+        open_codec(settings),
+        open_images(settings),
+        open_pseudonyms(settings),
+        clock=lambda: time.time_ns() // 1000,
+        tell=tell,
+    )
+
+    def forget(plate: str, actor: str, reason: str) -> "Forgotten":
+        migrate_beside(database.url)
+        before = ends(log)
+        done = forgetting.forget(plate, actor, reason)
+        watch_over(database.url, done.sightings, before)
+        index = PlateIndex(database.url)
+        try:
+            index.forget([plate])
+        finally:
+            index.close()
+        return done
+
+    return forget
+
+
+def open_evidence(database: Database) -> "Evidence":
+    """What people said of a sighting whose evidence is taken away."""
+    from projections.evidence import Evidence
+
+    return Evidence(database.url)
 
 
 def open_keys(database: Database) -> "AccessKeys":

@@ -30,7 +30,8 @@ class Camera:
     pictures, or the number of a USB camera. ``group`` joins cameras that share a gate.
     ``country`` is empty for any, else ISO codes (VN, US-FL). ``direction`` is what is told of a
     plate whose own motion does not tell. ``roi`` is the part of the picture to read, in pixels.
-    ``fps`` bounds the frames read a second; ``loop`` begins a file again at its end.
+    ``fps`` bounds the frames read a second; ``loop`` begins a file again at its end. Sightings and
+    pictures are kept for ``retention_days``, None for as long as all are.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Camera:
     roi: Region | None = None
     fps: float | None = None
     loop: bool = False
+    retention_days: int | None = None
 
     @property
     def key(self) -> str:
@@ -184,7 +186,15 @@ def _camera(entry: Any, place: str, folder: Path) -> Camera:
         roi=_roi(entry.get("roi"), place),
         fps=_number(entry, "fps", place, 0.01, 1000),
         loop=_flag(entry, "loop", place, False),
+        retention_days=_days(entry, "retention_days", place),
     )
+
+
+def _days(entry: dict[str, Any], key: str, place: str) -> int | None:
+    value = entry.get(key)
+    if value is None or (type(value) is int and 1 <= value <= 36_500):
+        return value
+    raise ConfigError(f"{place}: `{key}` is {value!r}; give whole days, from 1")
 
 
 def countries(value: Any, place: str) -> tuple[str, ...]:

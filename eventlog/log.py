@@ -168,6 +168,13 @@ class Log(Protocol):
         """
         ...
 
+    def compact(self, topic: str, partition: int, keys: Sequence[bytes]) -> bool:
+        """Of these keys of a compacted topic drop at once all but the last record, as ``erase``.
+
+        False where the log cannot.
+        """
+        ...
+
     def mark(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         """Note how far a group of readers is, next offset by partition, for tools to show its lag.
 

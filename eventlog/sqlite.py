@@ -244,6 +244,20 @@ class SqliteLog:
             file.settle()
         return True
 
+    def compact(self, topic: str, partition: int, keys: Sequence[bytes]) -> bool:
+        """Erase all but the last record of each of these keys of a compacted topic."""
+        self._check(topic, partition)
+        start, stop = partition << _SHIFT, (partition + 1) << _SHIFT
+        superseded: list[int] = []
+        with self._topic(topic).reading() as db:
+            for key in keys:
+                found = db.execute(
+                    "SELECT id FROM record WHERE key = ? AND id >= ? AND id < ? ORDER BY id",
+                    (key, start, stop),
+                ).fetchall()
+                superseded += [id_ - start for (id_,) in found[:-1]]
+        return self.erase(topic, partition, superseded)
+
     def mark(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         """Note how far a group of readers is, next offset by partition."""
         for partition in positions:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from images.store import NO_TAGS, ImageError, StoreAway, write_whole
+from images.store import NO_TAGS, ImageError, StoreAway, remove_tree, write_whole
 
 # Pictures leave this much of a disk free, for the log of the reads: a day of a busy edge's reads.
 RESERVE_BYTES = 256 * 1024 * 1024
@@ -89,6 +89,11 @@ class PictureCache:
         """Forget a picture, sent or not. Raises OSError."""
         for folder in (self._waiting, self._kept, self._tags):
             (folder / name).unlink(missing_ok=True)
+
+    def remove_folder(self, name: str) -> None:
+        """Forget all pictures below a name, sent or not. Raises ImageError."""
+        for folder in (self._waiting, self._kept, self._tags):
+            remove_tree(folder / name)
 
     def clean(self, before: float) -> int:
         """Drop what was sent and is older than a time in seconds UTC; how many. Raises OSError.

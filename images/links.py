@@ -44,7 +44,7 @@ class SignedLinks:
         """The path of a token that is good at ``now``. Raises Forged, Expired."""
         said = self._said(token)
         if int.from_bytes(said[:_TIME_BYTES], "big") <= now:
-            raise Expired("this link is no longer good: open the alert's page for a new one")
+            raise Expired("this link is no longer good: ask who sent it for a new one")
         return said[_TIME_BYTES:].decode()
 
     def _said(self, token: str) -> bytes:

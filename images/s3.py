@@ -86,6 +86,17 @@ class Bucket:
         with self._told():
             self._client.remove_object(self.address.bucket, name)
 
+    def delete_folder(self, name: str) -> int:
+        """Remove all pictures below a name; how many."""
+        with self._told():
+            bucket = self.address.bucket
+            below = self._client.list_objects(bucket, prefix=f"{name}/", recursive=True)
+            count = 0
+            for one in below:
+                self._client.remove_object(bucket, one.object_name or "")
+                count += 1
+            return count
+
     def link(self, name: str) -> str | None:
         """A signed address for ``LINK_FOR``, made without asking; None without ``public``."""
         if self._signer is None:
@@ -221,6 +232,12 @@ class S3Store:
         except OSError as error:
             raise ImageError(f"picture {url} cannot be removed: {error.strerror}") from error
         self._bucket.delete(name)
+
+    def delete_folder(self, url: str) -> int:
+        """Remove a folder here and in the bucket."""
+        name = name_of(url)
+        self._cache.remove_folder(name)
+        return self._bucket.delete_folder(name)
 
 
 def object_tags(tags: Mapping[str, str]) -> Tags | None:

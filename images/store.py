@@ -1,6 +1,7 @@
 """Evidence pictures by name, behind one small interface."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -70,6 +71,13 @@ class ImageStore(ImageSink, Protocol):
         """Remove a picture; one that is not there is no error. Raises ImageError."""
         ...
 
+    def delete_folder(self, url: str) -> int:
+        """Remove all pictures below an address such as ``images/2026-11-21/CAM-001``; how many.
+
+        Raises ImageError, NoPicture for what is no address.
+        """
+        ...
+
 
 def name_of(url: str) -> str:
     """The name in an address ``images/NAME``; one that leads nowhere else. Raises NoPicture."""
@@ -103,6 +111,18 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def remove_tree(folder: Path) -> int:
+    """Remove a folder with all that is in it; how many files there were. Raises ImageError."""
+    count = sum(1 for path in folder.rglob("*") if path.is_file())
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise ImageError(f"{folder} cannot be removed: {error.strerror}") from error
+    return count
 
 
 def _part_of(path: Path) -> tuple[int, str]:
@@ -146,6 +166,10 @@ class FolderStore:
             self._path(url).unlink(missing_ok=True)
         except OSError as error:
             raise ImageError(f"picture {url} cannot be removed: {error.strerror}") from error
+
+    def delete_folder(self, url: str) -> int:
+        """Remove a folder of pictures if it is there."""
+        return remove_tree(self._path(url))
 
     def _path(self, url: str) -> Path:
         return self._folder / name_of(url)

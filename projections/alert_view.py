@@ -57,8 +57,8 @@ _ON_ENTRY = "(watchlist, plate) DO UPDATE SET " + ", ".join(
 
 
 def alert_change_of(entry: Entry, codec: Codec) -> Change:
-    """What a record does to the view. Raises DecodeError; only alerts can be erased."""
-    return held_change(entry, codec, erasable=ALERTS.name)
+    """What a record does to the view. Raises DecodeError; alerts and watched plates can go."""
+    return held_change(entry, codec, ALERTS.name, WATCHLIST.name)
 
 
 class AlertView:
@@ -208,9 +208,10 @@ def _rules(cursor: Cursor, changes: Sequence[Change]) -> bool:
 
 def _watchlist(cursor: Cursor, changes: Sequence[Change]) -> bool:
     for change in changes:
-        check_stated(change.record)
-    latest = {(c.record["watchlist"], c.record["plate"]): c for c in changes}
-    removed = [key for key, change in latest.items() if change.record["removed"]]
+        if change.record is not None:
+            check_stated(change.record)
+    latest = {_entry_of(change): change for change in changes}
+    removed = [key for key, c in latest.items() if c.record is None or c.record["removed"]]
     if removed:
         cursor.execute(
             "DELETE FROM watchlist USING unnest(%s::text[], %s::text[]) AS gone (list, plate) "
@@ -226,9 +227,17 @@ def _watchlist(cursor: Cursor, changes: Sequence[Change]) -> bool:
             "appended_at": time_of(entry.appended_at),
         }
         for entry, record in latest.values()
-        if not record["removed"]
+        if record is not None and not record["removed"]
     ]
     return put(cursor, "watchlist", rows, _ON_ENTRY) or bool(removed)
+
+
+def _entry_of(change: Change) -> tuple[str, str]:
+    """List and plate of an entry, or of one that is erased."""
+    if change.record is not None:
+        return change.record["watchlist"], change.record["plate"]
+    name, _, plate = (change.entry.key or b"").decode("utf-8", "replace").partition("/")
+    return name, plate
 
 
 _WRITERS: Mapping[str, Write] = {

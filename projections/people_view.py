@@ -39,7 +39,7 @@ _CAMERA = "(camera_id) DO UPDATE SET " + ", ".join(
 
 def people_change_of(entry: Entry, codec: Codec) -> Change:
     """What a record does to the view. Raises DecodeError; only corrections can be erased."""
-    return held_change(entry, codec, erasable=CORRECTIONS.name)
+    return held_change(entry, codec, CORRECTIONS.name)
 
 
 class PeopleView:

@@ -64,6 +64,10 @@ class RulebookFollower:
         return bool(entries)
 
     def _take(self, entry: Entry) -> None:
+        if entry.value is None and entry.topic == WATCHLIST.name:
+            name, _, plate = (entry.key or b"").decode().partition("/")
+            self.book.watch.erase(name, plate, entry.appended_at)
+            return
         if entry.value is None:
             raise DecodeError("unreadable", "a record without a value")
         name, record = self._codec.decode(entry.value)

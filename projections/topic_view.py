@@ -35,10 +35,10 @@ Write = Callable[[Cursor, Sequence[Change]], bool]
 """Writes records of one topic, in their order; whether anything is another than before."""
 
 
-def held_change(entry: Entry, codec: Codec, erasable: str) -> Change:
-    """What a record does to a view. Raises DecodeError; only what ``erasable`` holds can go."""
+def held_change(entry: Entry, codec: Codec, *erasable: str) -> Change:
+    """What a record does to a view. Raises DecodeError; only what these topics hold can go."""
     if entry.value is None:
-        if entry.topic != erasable:
+        if entry.topic not in erasable:
             raise DecodeError("unreadable", "a record without a value")
         return Change(entry, None)
     name, record = codec.decode(entry.value)

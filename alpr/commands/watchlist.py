@@ -108,8 +108,12 @@ def standing(log: Log, codec: Codec) -> dict[Key, WatchlistEntry]:
     """The entries that stand, by list and plate in that order; the log's last word on each."""
     entries: dict[Key, WatchlistEntry] = {}
     for told in span(log, WATCHLIST.name, 0, 0, log.end(WATCHLIST.name, 0)):
+        if told.value is None:
+            watchlist, _, plate = (told.key or b"").decode("utf-8", "replace").partition("/")
+            entries.pop((watchlist, plate), None)
+            continue
         try:
-            name, record = codec.decode(told.value or b"")
+            name, record = codec.decode(told.value)
         except DecodeError:
             continue  # the engine tells of it, and it is a dead letter of the views
         if name != "WatchlistEntry":

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rules.alerts.likeness import Likeness
 from rules.alerts.plates import Patterns
 from rules.alerts.rule import PlateIs
-from rules.alerts.watch_entry import plate_of
+from rules.alerts.watch_entry import MATCHES, plate_of
 from schemas.records import Alternative, WatchHit, WatchlistEntry
 
 LIKE = 0.85
@@ -123,6 +123,16 @@ class Watchlists:
         )
         insort(found.versions, version, key=_time)
         insort(self.changes, at)
+
+    def erase(self, watchlist: str, plate: str, at: int) -> None:
+        """Take an entry off for ever, from log time ``at`` on: its plate is to be forgotten."""
+        for match in MATCHES:
+            found = self._entries.get((watchlist, plate_of(plate, match)))
+            if found is not None and not found.versions[-1].removed:
+                last = found.versions[-1]
+                gone = last._replace(at=at, removed=True, owner="", reason="", tags=())
+                insort(found.versions, gone, key=_time)
+                insort(self.changes, at)
 
     def look(
         self, text: str, alternatives: Sequence[Alternative], at: int, when: int
