@@ -21,6 +21,9 @@ WORDS = (
     *("vehicle_type", "vehicle_make", "vehicle_model", "vehicle_color"),
 )
 """Columns whose values are words of the full text; of each there are few."""
+CHORE = "plates"
+CORRECTED = "plates corrected"
+"""The names of its cursors: of the sightings, and of what people say of them."""
 SWEEP_S = 60.0
 """How often at most it is looked for plates that nothing has any more: it reads every text."""
 _BATCH = 10_000  # rows of a COPY: some 4 MB
@@ -28,6 +31,10 @@ _COLUMNS = "text, folded, keys, grams"
 _KNOWN = "SELECT text FROM plates WHERE text = ANY(%s)"
 _ADD = f"INSERT INTO plates ({_COLUMNS}) VALUES %s ON CONFLICT DO NOTHING"
 _WORD = "INSERT INTO vocabulary VALUES %s ON CONFLICT DO NOTHING"
+_HEARD = (
+    f"INSERT INTO cursors VALUES ('{CORRECTED}', '{PEOPLE}.corrected'::regclass, %s) "
+    "ON CONFLICT (chore) DO UPDATE SET view = excluded.view, changes = excluded.changes"
+)
 _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -37,7 +44,7 @@ class PlateIndex:
     ``clock`` gives seconds that only grow.
     """
 
-    name = "plates"
+    name = CHORE
 
     def __init__(
         self,
@@ -118,7 +125,7 @@ class PlateIndex:
                 f"SELECT (SELECT changes FROM {PEOPLE}.view_state), retained_from "
                 f"FROM {self._following.view}.view_state"
             )
-            said = cursor.fetchone()
+            said = cursor.fetchall()[0]
             if said == self._said:
                 return
             cursor.execute(
@@ -126,6 +133,7 @@ class PlateIndex:
                 "AND NOT EXISTS (SELECT FROM plates WHERE plates.text = corrected.text)"
             )
             self._add(cursor, [text for (text,) in cursor.fetchall()])
+            cursor.execute(_HEARD, (said[0],))
         self._said, self._stale = said, True
 
     def _take_all(self, cursor: Cursor) -> None:

@@ -1,46 +1,40 @@
 """What the sightings' view is asked: for the API and the command line. Every value is bound."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from projections.asking import Asking, Row, storable
+from projections.asking import Asking, Row
+from projections.filters import After, Conditions, Search, conditions
+from projections.grant import among, granted
+from projections.plate_lookup import PlateLookup
 from projections.schema import LIVE
+from projections.shown import FROM, PEOPLE, STANDING, TEXT
+from projections.veil import refuse_guessing
+from rules.lookup import lookup
+from rules.pseudonym import is_pseudonym
 from rules.text import normalise
+from rules.wildcard import like, normal
 
-# A sighting in a list; by_id adds the evidence.
-_LISTED = (
-    "event_id, captured_at, camera_id, track_id, plate_text, plate_normalized_text, "
+__all__ = ["After", "Changes", "Row", "Search", "SightingQueries"]
+
+_READ = (
+    "captured_at, camera_id, track_id, plate_text, plate_normalized_text, "
     "plate_confidence, plate_region, vehicle_type, vehicle_make, vehicle_model, vehicle_color, "
     "plate_image_url, vehicle_image_url, frame_image_url, latency_ms, quality_score, "
     "frame_number, site_id, host_id, roi, direction, created_at, status, revision, partition, "
     "first_seen, last_seen, camera_group, zone, lane, latitude, longitude, timezone, reads, "
     "tracks, texts, merged_into, reason, rules_version, was, alternatives, box"
 )
-_STANDING = "status <> 'retracted'"
-_BY_CAPTURE = "captured_at DESC, event_id"
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """Conditions that must all hold; None does not matter.
-
-    ``plate`` may hold ``*`` (any characters) and ``?`` (one). ``start`` and ``end`` are times of
-    capture, both included.
-    """
-
-    plate: str | None = None
-    camera: str | None = None
-    site: str | None = None
-    zone: str | None = None
-    status: str | None = None
-    min_confidence: float | None = None
-    start: datetime | None = None
-    end: datetime | None = None
-    direction: str | None = None
-    region: str | None = None
+_SAID = (
+    f"{TEXT} AS plate_shown, CASE WHEN said.event_id IS NOT NULL THEN jsonb_build_object("
+    "'text', said.text, 'hidden', said.hidden, 'merged_into', said.merged_into, "
+    "'correction_id', said.correction_id, 'actor', said.actor, 'at', said.at, "
+    "'comment', said.comment) END AS corrected"
+)
+LISTED = f"{', '.join(f'event.{name}' for name in _READ.split(', '))}, {_SAID}"
+"""A sighting in a list, but its id; by_id adds the evidence. Of FROM, which has ``event_id``."""
+_BY_CAPTURE = "event.captured_at DESC, event_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +62,30 @@ class SightingQueries(Asking):
         self, url: str, schema: str = LIVE, connections: int = 8, timeout_ms: int = 5_000
     ) -> None:
         super().__init__(url, schema, "plate_events_hourly", connections, timeout_ms)
+        self._plates = PlateLookup(self._all)
 
     def stats(self) -> Row:
-        """Seeds' statistics of the sightings that stand: counts, first, last, averages."""
-        return self._all("SELECT * FROM plate_events_stats")[0]
+        """Seeds' statistics of the sightings that stand: counts, first, last, averages.
+
+        For somebody who may see some cameras alone they are counted from the sightings of these.
+        """
+        names, values = among("camera_id")
+        if not names:
+            return self._all("SELECT * FROM plate_events_stats")[0]
+        return self._all(
+            "SELECT count(*) AS total_events, "
+            "count(DISTINCT plate_normalized_text) AS unique_plates, "
+            "count(DISTINCT camera_id) AS active_cameras, min(captured_at) AS earliest_event, "
+            "max(captured_at) AS latest_event, avg(plate_confidence) AS avg_confidence, "
+            "avg(latency_ms)::double precision AS avg_latency_ms "
+            f"FROM plate_events WHERE status <> 'retracted' AND {names[0]}",
+            values,
+        )[0]
 
     def recent(self, limit: int = 10, offset: int = 0, *, retracted: bool = False) -> list[Row]:
         """The latest to arrive in the log first."""
-        return self._list([], [], "created_at DESC, event_id", (limit, offset), retracted)
+        order = "event.created_at DESC, event_id"
+        return self._list(Conditions(), order, (limit, offset), retracted)
 
     def by_id(self, event_id: str) -> Row | None:
         """One sighting with its evidence (positions, reads), retracted or not; None if unknown."""
@@ -83,15 +93,19 @@ class SightingQueries(Asking):
             key = str(UUID(event_id))
         except ValueError:
             return None
-        rows = self._all(f"SELECT {_LISTED}, evidence FROM plate_events WHERE event_id = %s", [key])
+        wanted = _granted()
+        wanted.add("event.event_id = %s", key)
+        rows = self._all(
+            f"SELECT event_id, {LISTED}, event.evidence FROM {FROM} {wanted.where()}", wanted.values
+        )
         return rows[0] if rows else None
 
     def by_plate(
         self, text: str, limit: int = 100, offset: int = 0, *, retracted: bool = False
     ) -> list[Row]:
-        """Sightings of one plate, written in any way, latest capture first."""
-        condition = "plate_normalized_text = %s"
-        return self._list([condition], [normalise(text)], _BY_CAPTURE, (limit, offset), retracted)
+        """Sightings of one plate, written in any way or as its pseudonym, latest capture first."""
+        named = text if is_pseudonym(text) else normalise(text)
+        return self.search(Search(plate=named), limit, offset, retracted=retracted)
 
     def by_camera(
         self,
@@ -108,36 +122,38 @@ class SightingQueries(Asking):
         return self.search(wanted, limit, offset, retracted=retracted)
 
     def search(
-        self, search: Search, limit: int = 100, offset: int = 0, *, retracted: bool = False
+        self,
+        search: Search,
+        limit: int = 100,
+        offset: int = 0,
+        *,
+        retracted: bool = False,
+        after: After | None = None,
     ) -> list[Row]:
-        """Sightings that meet every condition, latest capture first.
+        """Sightings that meet every condition, latest capture first; those behind ``after``.
 
-        Asking for the status ``retracted`` includes them.
+        Asking for the status ``retracted`` includes them, and those that a person hid. Raises
+        rules.lookup.QuestionError, and Veiled where the answer would let a plate be guessed.
         """
-        conditions: list[str] = []
-        values: list[Any] = []
-
-        def where(condition: str, value: Any) -> None:
-            if value is not None:
-                conditions.append(condition)
-                values.append(value)
-
-        if search.plate is not None:
-            if "*" in search.plate or "?" in search.plate:
-                where("plate_normalized_text LIKE %s", pattern(search.plate))
-            else:
-                where("plate_normalized_text = %s", normalise(search.plate))
-        where("camera_id = %s", search.camera)
-        where("site_id = %s", search.site)
-        where("zone = %s", search.zone)
-        where("status = %s", search.status)
-        where("plate_confidence >= %s", search.min_confidence)
-        where("captured_at >= %s", search.start)
-        where("captured_at <= %s", search.end)
-        where("direction = %s", search.direction)
-        where("plate_region = %s", search.region)
+        wanted = conditions(search, after)
+        if not wanted.impossible:
+            self._name_plate(search, wanted)
         shown = retracted or search.status == "retracted"
-        return self._list(conditions, values, _BY_CAPTURE, (limit, offset), shown)
+        return self._list(wanted, _BY_CAPTURE, (limit, offset), shown)
+
+    def _name_plate(self, search: Search, wanted: Conditions) -> None:
+        """Add the condition on the plate, whatever it is found by."""
+        if search.plate is not None and is_pseudonym(search.plate):
+            named = self._plates.of_pseudonym(search.plate)
+        else:
+            refuse_guessing(search.plate)
+            if search.near is not None or search.confusable:
+                refuse_guessing("*")
+            asked = lookup(search.plate, search.near, search.edits, search.confusable)
+            if asked is None:
+                return
+            named = self._plates.plates(asked)
+        wanted.add(named.condition, *named.values)
 
     def there(
         self, camera_id: str, camera_group: str | None, at: datetime, margin: timedelta
@@ -146,29 +162,35 @@ class SightingQueries(Asking):
         both ends, holds a moment: ``event_id``, ``plate_normalized_text``. Opened up to a day
         before, so that not the whole view is looked through.
         """
-        group = camera_group or None  # as the rules take it
-        gate, name = "camera_group = %(gate)s", group
-        if name is None:
-            gate, name = "camera_id = %(gate)s AND camera_group IS NULL", camera_id
-        if not storable(name):
+        gate = Conditions()
+        if camera_group:  # as the rules take it
+            gate.add("camera_group = %s", camera_group)
+        else:
+            gate.add("camera_id = %s AND camera_group IS NULL", camera_id)
+        if gate.impossible:
             return []
+        gate.add(
+            "status <> 'retracted' AND captured_at BETWEEN %s - %s - interval '1 day' "
+            "AND %s + 2 * %s AND first_seen <= %s + %s AND last_seen >= %s - %s",
+            *(at, margin) * 4,
+        )
         return self._all(
-            f"SELECT event_id, plate_normalized_text FROM plate_events WHERE {gate} "
-            f"AND {_STANDING} AND captured_at BETWEEN %(at)s - %(margin)s - interval '1 day' "
-            "AND %(at)s + 2 * %(margin)s "
-            "AND first_seen <= %(at)s + %(margin)s AND last_seen >= %(at)s - %(margin)s "
+            f"SELECT event_id, plate_normalized_text FROM plate_events {gate.where()}"
             "ORDER BY captured_at, event_id",
-            {"gate": name, "at": at, "margin": margin},
+            gate.values,
         )
 
     def cameras(self) -> list[Row]:
         """``camera_id``, ``site_id``, ``zone``, ``last_seen`` of each with sightings that stand."""
+        names, values = among("seen.name")
+        only = "".join(f" AND {name}" for name in names)
         return self._all(
             "SELECT last.camera_id, last.site_id, last.zone, last.last_seen "
             "FROM sighting_counts AS seen, LATERAL ("
             "SELECT camera_id, site_id, zone, last_seen FROM plate_events AS event "
             "WHERE event.camera_id = seen.name ORDER BY captured_at DESC LIMIT 1) AS last "
-            "WHERE seen.kind = 'camera' ORDER BY last.camera_id"
+            f"WHERE seen.kind = 'camera'{only} ORDER BY last.camera_id",
+            values,
         )
 
     def hourly(self, start: datetime, end: datetime, camera_id: str | None = None) -> list[Row]:
@@ -180,8 +202,9 @@ class SightingQueries(Asking):
         return self._all(
             "SELECT * FROM plate_events_hourly WHERE hour >= date_trunc('hour', %(start)s) "
             "AND hour < %(end)s AND (%(camera)s::text IS NULL OR camera_id = %(camera)s) "
+            "AND (%(granted)s::text[] IS NULL OR camera_id = ANY(%(granted)s)) "
             "ORDER BY hour, camera_id",
-            {"start": start, "end": end, "camera": camera_id},
+            {"start": start, "end": end, "camera": camera_id, "granted": _list_of(granted())},
         )
 
     def positions(self) -> list[Row]:
@@ -203,7 +226,7 @@ class SightingQueries(Asking):
         """
         rows = self._all(
             "SELECT changes AS latest, first_known, change, numbered.event_id, "
-            f"{_after_id(_LISTED)} FROM view_state LEFT JOIN ("
+            f"{LISTED} FROM view_state LEFT JOIN ("
             "SELECT last_change - cardinality(event_ids) AS first_known "
             "FROM view_changes ORDER BY last_change LIMIT 1) AS known ON true LEFT JOIN ("
             "SELECT max(before + place) AS change, event_id FROM ("
@@ -214,6 +237,7 @@ class SightingQueries(Asking):
             "WHERE before + place > %(cursor)s "
             "GROUP BY event_id ORDER BY change LIMIT %(limit)s) AS numbered ON true "
             "LEFT JOIN plate_events AS event ON event.event_id = numbered.event_id "
+            f"LEFT JOIN {PEOPLE}.corrected AS said ON said.event_id = numbered.event_id "
             "ORDER BY change",
             {"cursor": cursor, "limit": limit},
         )
@@ -222,39 +246,46 @@ class SightingQueries(Asking):
         if not oldest <= cursor <= latest:
             return Changes([], latest, False)
         found: list[Row] = []
+        allowed, last = granted(), cursor
         for row in rows:
             del row["latest"], row["first_known"]
             if row["change"] is None:
                 continue
+            last = row["change"]
+            if allowed is not None and row["camera_id"] not in {None, *allowed}:
+                continue
             gone = {"event_id": row["event_id"], "change": row["change"], "erased": True}
             found.append(gone if row["captured_at"] is None else row)
-        return Changes(found, found[-1]["change"] if found else cursor, True)
+        return Changes(found, last, True)
 
     def _list(
-        self,
-        conditions: Sequence[str],
-        values: Sequence[Any],
-        order: str,
-        page: tuple[int, int],
-        retracted: bool,
+        self, wanted: Conditions, order: str, page: tuple[int, int], retracted: bool
     ) -> list[Row]:
-        if not all(map(storable, values)):
+        if wanted.impossible:
             return []
-        chosen = [*conditions] if retracted else [*conditions, _STANDING]
-        where = f"WHERE {' AND '.join(chosen)} " if chosen else ""
+        for condition, value in zip(*among("event.camera_id"), strict=True):
+            wanted.add(condition, value)
+        if not retracted:
+            wanted.add(STANDING)
         return self._all(
-            f"SELECT {_LISTED} FROM plate_events {where}ORDER BY {order} LIMIT %s OFFSET %s",
-            [*values, *page],
+            f"SELECT event_id, {LISTED} FROM {FROM} {wanted.where()}"
+            f"ORDER BY {order} LIMIT %s OFFSET %s",
+            [*wanted.values, *page],
         )
+
+
+def _granted() -> Conditions:
+    """That the one who asks may see the sighting's camera."""
+    found = Conditions()
+    for condition, value in zip(*among("event.camera_id"), strict=True):
+        found.add(condition, value)
+    return found
+
+
+def _list_of(cameras: frozenset[str] | None) -> list[str] | None:
+    return None if cameras is None else sorted(cameras)
 
 
 def pattern(wildcards: str) -> str:
     """A LIKE pattern: every character that is no wildcard is normalised, so none needs escaping."""
-    return "".join(
-        {"*": "%", "?": "_"}.get(character) or normalise(character) for character in wildcards
-    )
-
-
-def _after_id(columns: str) -> str:
-    """The listed columns of ``event`` without its id, which another relation gives."""
-    return ", ".join(f"event.{name}" for name in columns.split(", ") if name != "event_id")
+    return like(normal(wildcards))

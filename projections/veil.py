@@ -21,11 +21,15 @@ Name = Callable[[str], str]
 """Makes the pseudonym of a plate; one stays itself."""
 
 PLATES = frozenset(
-    {"plate", "plate_text", "plate_normalized_text", "normalized_text", "text", "plates", "was"}
+    {
+        *("plate", "plate_text", "plate_normalized_text", "plate_shown", "normalized_text"),
+        *("text", "plates", "was"),
+    }
 )
 """Columns, and keys within columns of JSON, that hold a plate or several."""
 
-_SHOWN = ("plate_normalized_text", "plate", "text", "plates")  # of these the audit tells
+# Of these the audit tells.
+_SHOWN = ("plate_normalized_text", "plate_shown", "plate", "text", "plates")
 _WITHHELD: dict[str, Any] = {
     "plate_image_url": "",
     "vehicle_image_url": "",

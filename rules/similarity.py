@@ -14,7 +14,10 @@ CONFUSABLE: dict[str, str] = {
 }
 """For each character the others of its class, likeliest first."""
 
-_FOLD = {ord(character): group[0] for group in _CLASSES for character in group}
+FOLDED = {c: group[0] for group in _CLASSES for c in group[1:]}
+"""The first of its class for each other confusable character."""
+
+_FOLD = str.maketrans(FOLDED)
 
 # Tenths, so that costs are whole numbers.
 _CONFUSED, _OTHER, _GAP = 3, 20, 10

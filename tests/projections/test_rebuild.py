@@ -78,7 +78,8 @@ def test_a_rebuild_equals_the_live_view_and_takes_its_place(log, codec, live, ur
     with closing(psycopg2.connect(url)) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'alpr%'")
-        assert cursor.fetchall() == [("alpr",)]
+        found = {name for (name,) in cursor.fetchall()}
+        assert found - {"alpr_people", "alpr_derived"} == {"alpr"}
 
 
 def test_a_damaged_live_view_is_told_by_hour_and_healed(log, codec, live, url):

@@ -1,0 +1,140 @@
+"""What a search of sightings asks beside the plate, as conditions in SQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from projections.asking import storable
+
+FACETS = (
+    "ARRAY['site ' || event.site_id, 'zone ' || event.zone, 'status ' || event.status, "
+    "'direction ' || event.direction, 'region ' || event.plate_region, "
+    "'type ' || event.vehicle_type, 'colour ' || event.vehicle_color, "
+    "'make ' || event.vehicle_make, 'model ' || event.vehicle_model, "
+    "'sure ' || floor(10 * least(1, greatest(0, event.plate_confidence)))::integer::text]"
+)
+"""Of a sighting whatever few values have; as idx_facets in projections/migrations has it."""
+
+STATUSES = ("tentative", "confirmed", "revised", "ended", "retracted")
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Conditions that must all hold; None does not matter.
+
+    ``plate`` may hold ``*`` (any characters) and ``?`` (one); ``near`` is a plate that is ``edits``
+    away at most; with ``confusable`` characters that OCR takes for one another are equal in both:
+    rules/lookup.py. They are compared with the plate as it is shown. ``start`` and ``end`` are
+    times of capture, both included, as are the confidences. ``camera`` may be several, of which
+    one has to be it. ``watchlist``, ``tag`` and ``kind`` are of one entry that means the plate.
+    """
+
+    plate: str | None = None
+    camera: str | Sequence[str] | None = None
+    site: str | None = None
+    zone: str | None = None
+    status: str | None = None
+    min_confidence: float | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    direction: str | None = None
+    region: str | None = None
+    near: str | None = None
+    edits: int = 1
+    confusable: bool = False
+    max_confidence: float | None = None
+    type: str | None = None
+    colour: str | None = None
+    make: str | None = None
+    model: str | None = None
+    watchlist: str | None = None
+    tag: str | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """The last sighting of a page, by time of capture; the next one goes on behind it."""
+
+    captured_at: datetime
+    event_id: UUID
+
+
+class Conditions:
+    """SQL conditions on ``event`` with their values, all of which must hold."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.values: list[Any] = []
+        self.impossible = False
+        """A value that no row can hold is asked for: nothing is found."""
+
+    def add(self, text: str, *values: Any) -> None:
+        """One more, with the values that it binds."""
+        self.impossible |= not all(map(_storable, values))
+        self.texts.append(text)
+        self.values += values
+
+    def where(self) -> str:
+        """The clause, or nothing."""
+        return f"WHERE {' AND '.join(self.texts)} " if self.texts else ""
+
+
+def conditions(search: Search, after: After | None = None) -> Conditions:
+    """All that a search asks but the plate."""
+    found = Conditions()
+    cameras = [search.camera] if isinstance(search.camera, str) else search.camera
+    if cameras is not None:
+        if len(cameras) == 1:
+            found.add("event.camera_id = %s", cameras[0])
+        else:
+            found.add("event.camera_id = ANY(%s)", sorted(set(cameras)))
+    # One condition for all, by whose elements' frequencies the server chooses between the index
+    # of them (rare values) and that of the time (common ones).
+    named = {
+        "site": search.site,
+        "zone": search.zone,
+        "status": search.status,
+        "direction": search.direction,
+        "region": search.region,
+        "type": search.type,
+        "colour": search.colour,
+        "make": search.make,
+        "model": search.model,
+    }
+    facets = [f"{name} {value}" for name, value in named.items() if value is not None]
+    if facets:
+        found.add(f"{FACETS} @> %s", facets)
+    low, high = search.min_confidence, search.max_confidence
+    if low is not None:
+        found.add("event.plate_confidence >= %s", low)
+    if high is not None:
+        found.add("event.plate_confidence <= %s", high)
+        tenths = range(int(10 * max(low or 0.0, 0.0)), int(10 * min(high, 1.0)) + 1)
+        if high < _RARELY:
+            found.add(f"{FACETS} && %s", [f"sure {tenth}" for tenth in tenths])
+    if search.start is not None:
+        found.add("event.captured_at >= %s", search.start)
+    if search.end is not None:
+        found.add("event.captured_at <= %s", search.end)
+    if after is not None:
+        # Twice, since the row comparison, which an index could serve, has but one direction.
+        found.add("event.captured_at <= %s", after.captured_at)
+        found.add(
+            "(event.captured_at < %s OR event.event_id > %s::uuid)",
+            after.captured_at,
+            str(after.event_id),
+        )
+    return found
+
+
+_RARELY = 0.7
+"""Confidences below are rare: the rules refuse reads below it, unless set otherwise."""
+
+
+def _storable(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(storable, value))
+    return storable(value)
