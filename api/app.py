@@ -17,6 +17,7 @@ from api import (
     dead_letters,
     errors,
     events,
+    exports,
     history,
     ingest,
     issue,
@@ -85,6 +86,7 @@ def create_app(
     links: SignedLinks | None = None,
     watching: Watching | None = None,
     intake: Intake | None = None,
+    people: exports.People | None = None,
     desk: dead_letters.Desk | None = None,
     privacy: Privacy | None = None,
     whole: system.System | None = None,
@@ -167,6 +169,7 @@ def create_app(
             names, clock = privacy.names, privacy.clock
             app.include_router(audit_page.router(privacy.queries, names, rendered, clock))
     app.include_router(ingest.router(intake))
+    app.include_router(exports.router(queries, images, people))
     if watching is not None:
         for routes in _watching(watching, queries, images, feeds[-1], rendered):
             app.include_router(routes)

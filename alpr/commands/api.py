@@ -22,6 +22,7 @@ from alpr.wiring import (
     open_alert_queries,
     open_codec,
     open_database,
+    open_evidence,
     open_images,
     open_intake,
     open_keys,
@@ -102,6 +103,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             links=SignedLinks(secret_of(settings.link_secret_file)),
             watching=watching,
             intake=intake,
+            people=open_evidence(database),
             desk=DlqDesk(settings, _now),
             whole=open_system(settings, database, _now),
         )
