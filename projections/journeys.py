@@ -172,6 +172,18 @@ class Journeys:
         ]
         return Met(found, **told)
 
+    def zones(self) -> dict[str, str]:
+        """The time zone of each camera with sightings, by its latest one."""
+        granted, values = among("seen.name")
+        where = " AND ".join(["seen.kind = 'camera'", *granted])
+        rows = self._asking.ask(
+            "SELECT seen.name, last.timezone FROM sighting_counts AS seen, LATERAL ("
+            "SELECT timezone FROM plate_events AS event WHERE event.camera_id = seen.name "
+            f"ORDER BY captured_at DESC LIMIT 1) AS last WHERE {where}",
+            values,
+        )
+        return {row["name"]: row["timezone"] for row in rows}
+
     def places(self) -> list[Row]:
         """``camera_id``, ``latitude``, ``longitude`` of the cameras in use that have a place."""
         granted, values = among("camera_id")
