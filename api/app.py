@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from api import (
     alerts,
+    analytics,
     audit_page,
     dead_letters,
     errors,
@@ -29,12 +30,11 @@ from api import (
     password,
     pictures,
     plates,
-    plates,
     reason,
     rules,
     service,
-    watchlists,
     system,
+    watchlists,
 )
 from api.attempts import Logins
 from api.audit import Audited, Privacy
@@ -51,6 +51,7 @@ from api.watching import Watching
 from images.links import SignedLinks
 from images.store import ImageStore
 from projections.access import AccessKeys
+from projections.analytics import Analytics
 from projections.passwords import Passwords
 from projections.queries import SightingQueries
 
@@ -88,8 +89,9 @@ def create_app(
     intake: Intake | None = None,
     people: exports.People | None = None,
     desk: dead_letters.Desk | None = None,
-    privacy: Privacy | None = None,
     whole: system.System | None = None,
+    privacy: Privacy | None = None,
+    counts: Analytics | None = None,
 ) -> FastAPI:
     """The application on a read model, a picture store and keys, which stay the caller's.
 
@@ -103,7 +105,7 @@ def create_app(
     are good without a key; without them none is. ``watching`` brings alerts, rules and watchlists;
     without it there are none. ``desk`` looks into dead letters, ``whole`` tells how the system is.
     ``privacy`` writes down who looks at plates, and hides them from who may not see them; without
-    it neither is done.
+    it neither is done. ``counts`` answers analytics; without it there are none.
     """
     feeds = [LiveFeed(queries, pace)]
     if watching is not None:
@@ -162,7 +164,7 @@ def create_app(
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
     app.include_router(plates.router(queries, rendered, watching))
-    app.include_router(pictures.router(images, links))
+    app.include_router(pictures.router(queries, images, links))
     if privacy is not None:
         app.include_router(reason.router(rendered, required=privacy.reasons))
         if privacy.queries is not None:
@@ -173,7 +175,7 @@ def create_app(
     if watching is not None:
         for routes in _watching(watching, queries, images, feeds[-1], rendered):
             app.include_router(routes)
-    for routes in _inside(desk, whole, rendered):
+    for routes in (*_inside(desk, whole, rendered), *_counted(counts, queries, rendered)):
         app.include_router(routes)
     places.serves({route.path for route in iter_route_contexts(app.routes)})
     return app
@@ -193,11 +195,6 @@ def _watching(
     yield watchlists.router(watching, rendered)
 
 
-def _version() -> str:
-    try:
-        return version("ovr-alpr")
-    except PackageNotFoundError:  # run from a folder that was never installed
-        return "0"
 def _inside(
     desk: dead_letters.Desk | None, whole: system.System | None, rendered: pages.Pages
 ) -> Iterator[APIRouter]:
@@ -207,3 +204,15 @@ def _inside(
         yield system.router(whole, rendered)
 
 
+def _counted(
+    counts: Analytics | None, queries: SightingQueries, rendered: pages.Pages
+) -> Iterator[APIRouter]:
+    if counts is not None:
+        yield analytics.router(counts, queries, rendered)
+
+
+def _version() -> str:
+    try:
+        return version("ovr-alpr")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return "0"

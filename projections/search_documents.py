@@ -12,7 +12,7 @@ import orjson
 
 from schemas.records import PlateEvent
 
-VERSION = 1
+VERSION = 2
 """Of the mapping below: raise it with any change; the view is then rebuilt."""
 
 ERASED = 2**53 - 1
@@ -34,7 +34,10 @@ _WORDS = (
     *("vehicle_model", "vehicle_color", "site_id", "host_id", "roi", "direction", "status"),
     *("camera_group", "zone", "lane", "merged_into", "reason", "rules_version", "was"),
 )
-_NUMBERS = (*("latency_ms", "frame_number", "revision", "partition", "reads", "tracks", "texts"),)
+_NUMBERS = (
+    *("latency_ms", "dwell_ms", "frame_number", "revision", "partition"),
+    *("reads", "tracks", "texts"),
+)
 _FRACTIONS = ("plate_confidence", "quality_score", "latitude", "longitude")
 
 MAPPING: dict[str, Any] = {
@@ -108,6 +111,8 @@ def _document(event: PlateEvent) -> dict[str, Any]:
         "created_at": _time(captured + event["latency_ms"] * 1000),
         "first_seen": _time(event["first_seen"]),
         "last_seen": _time(event["last_seen"]),
+        # How long it stayed: only a number of its own can be counted into a histogram.
+        "dwell_ms": (event["last_seen"] - event["first_seen"]) // 1000,
         "camera_id": event["camera_id"],
         "track_id": event["track_id"],
         "plate_text": plate["text"],

@@ -1,7 +1,7 @@
 """Hours and days by the clock of a place, also where clocks are put forward or back."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 QUARTER = timedelta(minutes=15)
 """Every time zone of today is whole quarters of an hour off UTC."""
@@ -22,10 +22,10 @@ def days(start: datetime, end: datetime, zone: tzinfo) -> list[datetime]:
     last. Most are 24 hours, those on which clocks change 23 or 25.
     """
     day = start.astimezone(zone).date()
-    marks = [_midnight(day.year, day.month, day.day, zone)]
+    marks = [midnight(day, zone)]
     while marks[-1] < end:
         day += timedelta(days=1)
-        mark = _midnight(day.year, day.month, day.day, zone)
+        mark = midnight(day, zone)
         if mark > marks[-1]:  # a place that changed the date line skipped a day
             marks.append(mark)
     return marks
@@ -81,13 +81,12 @@ def _label(moment: datetime, zone: tzinfo) -> tuple[object, ...]:
     return local.date(), local.hour, local.utcoffset()
 
 
-def _midnight(year: int, month: int, day: int, zone: tzinfo) -> datetime:
+def midnight(day: date, zone: tzinfo) -> datetime:
     """The first moment of a local day: where midnight is skipped, what follows the gap."""
-    wanted = datetime(year, month, day, tzinfo=UTC).date()
-    found = datetime(year, month, day, tzinfo=zone).astimezone(UTC)
+    found = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
     # A clock put forward at midnight shows a midnight that is not there, an hour too early or late.
-    while found.astimezone(zone).date() < wanted:
+    while found.astimezone(zone).date() < day:
         found += QUARTER
-    while (found - QUARTER).astimezone(zone).date() >= wanted:
+    while (found - QUARTER).astimezone(zone).date() >= day:
         found -= QUARTER
     return found

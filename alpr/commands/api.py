@@ -20,6 +20,7 @@ from alpr.rules_file import refused
 from alpr.settings import Settings
 from alpr.wiring import (
     open_alert_queries,
+    open_analytics,
     open_codec,
     open_database,
     open_evidence,
@@ -83,6 +84,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     ended = threading.Event()
     try:
         queries = open_queries(database)
+        counts = open_analytics(settings, database)
         keys = open_keys(database) if settings.authenticated else None
         watching = Watching(
             open_alert_queries(database),
@@ -102,6 +104,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             counted=Counted(lambda: (open_log(settings), open_codec(settings))),
             links=SignedLinks(secret_of(settings.link_secret_file)),
             watching=watching,
+            counts=counts,
             intake=intake,
             people=open_evidence(database),
             desk=DlqDesk(settings, _now),
@@ -119,6 +122,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         with uploads or nullcontext():
             serve(app, host, port, (*settings.api_proxies, *arguments.proxy), certificate)
         queries.close()
+        counts.close()
         watching.queries.close()
         if keys is not None:
             keys.close()

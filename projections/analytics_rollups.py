@@ -1,0 +1,251 @@
+"""Analytics from the roll-ups in PostgreSQL; where those cannot tell, from the sightings."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from projections import shown
+from projections.analytics import Behind, By, Counts, Scope
+from projections.asking import Asking, Row, storable
+from projections.grant import among
+from projections.rollups import Rollups
+from projections.schema import DERIVED, LIVE
+from projections.veil import lifted, told
+from rules.spread import MEASURES
+
+TIMEOUT_MS = 5_000
+CONNECTIONS = 3
+"""Few: however many ask, they keep no more of the server busy, and the rest of the API its own."""
+
+_GROUPS: dict[By, str] = {
+    "all": "''::text",
+    "camera": "camera_id",
+    "site": "site_id",
+    "type": "vehicle_type",
+    "region": "region",
+}
+_COLUMNS = {"reads": "read_often"}
+_STALE_HOURS = 48  # beyond, their plates are too many to look at each
+_CANDIDATES = (300, 1_500, 7_500)
+"""How many of the most frequent plates of all are looked at, until no other can be among those
+wanted; a few hundred are enough for a month of a year."""
+
+
+class RollupAnalytics(Asking):
+    """Analytics of one view; see projections.analytics.Analytics."""
+
+    def __init__(
+        self,
+        url: str,
+        view: str = LIVE,
+        derived: str = DERIVED,
+        connections: int = CONNECTIONS,
+        timeout_ms: int = TIMEOUT_MS,
+    ) -> None:
+        super().__init__(url, view, f"{derived}.counted_hours", connections, timeout_ms)
+        self._derived = derived
+
+    def behind(self) -> Behind:
+        """How much is not counted yet."""
+        found = self._all(
+            f"SELECT changes - coalesce((SELECT cursors.changes FROM {self._derived}.cursors "
+            "WHERE chore = %s AND cursors.view = 'plate_events'::regclass::oid), 0) AS changes, "
+            f"(SELECT count(*) FROM {self._derived}.stale_hours) AS hours FROM view_state",
+            (Rollups.name,),
+        )[0]
+        return Behind(max(0, found["changes"]), found["hours"])
+
+    def counts(self, marks: Sequence[datetime], scope: Scope, by: By, limit: int) -> Counts:
+        """Sightings by bucket, for each of the ``limit`` largest groups."""
+        where, values = _where(scope)
+        rows = self._all(
+            f"""
+            WITH counted AS MATERIALIZED (
+                SELECT width_bucket(quarter, %s::timestamptz[]) - 1 AS bucket,
+                    {_GROUPS[by]} COLLATE "C" AS name, sum(sightings)::bigint AS sightings
+                FROM {self._derived}.counted_quarters
+                WHERE quarter >= %s AND quarter < %s {where} GROUP BY 1, 2
+            ), largest AS (
+                SELECT name, row_number() OVER (ORDER BY sum(sightings) DESC, name) AS rank
+                FROM counted GROUP BY name ORDER BY rank LIMIT %s
+            )
+            SELECT rank, max(largest.name) AS name, bucket, sum(sightings)::bigint AS sightings
+            FROM counted LEFT JOIN largest USING (name) GROUP BY rank, bucket ORDER BY rank
+            """,
+            [list(marks), marks[0], marks[-1], *values, limit],
+        )
+        groups: dict[str, list[int]] = {}
+        other = [0] * (len(marks) - 1)
+        for row in rows:
+            name, bucket = row["name"], row["bucket"]
+            counts = other if row["rank"] is None else groups.setdefault(name, [0] * len(other))
+            counts[bucket] = row["sightings"]
+        return Counts(groups, other)
+
+    def plates(self, marks: Sequence[datetime], scope: Scope) -> list[tuple[int, int]]:
+        """Different and new plates of each bucket."""
+        where, values = _where(scope, "event.")
+        named = {"marks": list(marks), "start": marks[0], "end": marks[-1]}
+        if values:
+            rows = self._all(_seen(where), named | {f"v{n}": v for n, v in enumerate(values)})
+        else:
+            rows = self._all(_DAYS.format(derived=self._derived), named)
+        found = {row["bucket"]: (row["different"], row["new"]) for row in rows}
+        return [found.get(bucket, (0, 0)) for bucket in range(len(marks) - 1)]
+
+    def top(self, start: datetime, end: datetime, scope: Scope, limit: int) -> list[Row]:
+        """The plates there most often.
+
+        A plate is there at most as often as in all time. So the most frequent of all are looked
+        at, and those whose total is being counted again, until the rest can be no match (Fagin's
+        threshold algorithm); where all are alike, every sighting is.
+        """
+        if not all(map(storable, (scope.camera, scope.site))):
+            return []
+        with lifted():  # what is looked at is not told
+            rows = self._top_among(start, end, scope, limit, self.behind())
+        return told(rows)
+
+    def spread(
+        self, measure: str, start: datetime, end: datetime, scope: Scope
+    ) -> dict[str, list[int]]:
+        """The histogram of a measure for each camera."""
+        column = _COLUMNS.get(measure, measure)
+        where, values = _where(scope)
+        sums = ", ".join(f"sum({column}[{n + 1}])" for n in range(MEASURES[measure].bins))
+        rows = self._all(
+            f"SELECT camera_id, ARRAY[{sums}]::bigint[] AS counts "
+            f"FROM {self._derived}.counted_hours "
+            f"WHERE hour >= %s AND hour < %s AND sightings > 0 {where} "
+            'GROUP BY camera_id ORDER BY camera_id COLLATE "C"',
+            [start, end, *values],
+        )
+        return {row["camera_id"]: row["counts"] for row in rows}
+
+    def quality(self, start: datetime, end: datetime, scope: Scope) -> list[Row]:
+        """How reading went, a row a camera."""
+        where, values = _where(scope)
+        names = ("sightings", "revised", "corrected", "hidden", "retracted", "merged")
+        sums = ", ".join(f"sum({name})::bigint AS {name}" for name in names)
+        return self._all(
+            f"SELECT camera_id, sum(reads)::bigint AS read_total, {sums} "
+            f"FROM {self._derived}.counted_hours WHERE hour >= %s AND hour < %s {where} "
+            'GROUP BY camera_id ORDER BY camera_id COLLATE "C"',
+            [start, end, *values],
+        )
+
+    def corrections(self, start: datetime, end: datetime, scope: Scope) -> list[Row]:
+        """Sightings of a time that a person corrected: ``event_id``, ``hidden``, ``text``,
+        ``captured_at``, ``camera_id``. For a view that does not hold corrections.
+        """
+        where, values = _where(scope, "event.")
+        with lifted():
+            return self._all(
+                "SELECT event_id::text, said.hidden, said.text, event.captured_at, "
+                f"event.camera_id FROM plate_events AS event JOIN {shown.PEOPLE}.corrected AS said "
+                "USING (event_id) WHERE event.status <> 'retracted' "
+                f"AND captured_at >= %s AND captured_at < %s {where} ORDER BY event_id",
+                [start, end, *values],
+            )
+
+    def _top_among(
+        self, start: datetime, end: datetime, scope: Scope, limit: int, behind: Behind
+    ) -> list[Row]:
+        where, values = _where(scope, "event.")
+        columns = (
+            f"SELECT {shown.TEXT} AS plate, count(*) AS sightings, "
+            "date_trunc('milliseconds', min(captured_at)) AS first_seen, "
+            f"date_trunc('milliseconds', max(captured_at)) AS last_seen FROM {shown.FROM} "
+            f"WHERE {shown.STANDING} AND captured_at >= %s AND captured_at < %s {where} "
+        )
+        order = f'GROUP BY 1 ORDER BY sightings DESC, {shown.TEXT} COLLATE "C" LIMIT %s'
+        found: list[Row] = []
+        few = behind.hours <= _STALE_HOURS
+        candidates = self._in_stale_hours(start, end) if few else set[str]()
+        for most in _CANDIDATES if few else ():
+            totals = self._all(
+                f"SELECT plate, sightings FROM {self._derived}.plate_totals "
+                "ORDER BY sightings DESC LIMIT %s",
+                (most,),
+            )
+            candidates |= {row["plate"] for row in totals}
+            names = sorted(candidates)
+            found = self._all(
+                f"{columns} AND {shown.of_plates()} {order}",
+                [start, end, *values, names, names, limit],
+            )
+            if len(totals) < most and behind.changes == 0:
+                return found  # there are no other plates
+            others = totals[-1]["sightings"] if totals else 0
+            # Not >=: one that is there as often might come before it by its name.
+            if len(found) == limit and found[-1]["sightings"] > others + behind.changes:
+                return found
+        return self._all(f"{columns} {order}", [start, end, *values, limit])
+
+    def _in_stale_hours(self, start: datetime, end: datetime) -> set[str]:
+        """Plates whose total is not counted yet, by sightings of a time."""
+        rows = self._all(
+            f"SELECT DISTINCT {shown.TEXT} AS plate FROM {shown.FROM} "
+            f"JOIN {self._derived}.stale_hours AS stale ON event.captured_at >= stale.hour "
+            "AND event.captured_at < stale.hour + interval '1 hour' "
+            "WHERE stale.hour >= %s AND stale.hour < %s",
+            (start, end),
+        )
+        return {row["plate"] for row in rows}
+
+
+def _where(scope: Scope, table: str = "") -> tuple[str, list[Any]]:
+    """Further conditions and their values."""
+    conditions, values = among(f"{table}camera_id")
+    given: list[Any] = list(values)
+    for column, value in (("camera_id", scope.camera), ("site_id", scope.site)):
+        if value is not None:
+            if storable(value):
+                conditions.append(f"{table}{column} = %s")
+                given.append(value)
+            else:
+                conditions.append("false")
+    return "".join(f" AND {one}" for one in conditions), given
+
+
+# A plate counts on the day that it is first there: where its time before is not of that day.
+_DAYS = """
+WITH local AS (
+    SELECT place - 1 AS bucket, mark AS starts, lead(mark) OVER (ORDER BY place) AS ends
+    FROM unnest(%(marks)s::timestamptz[]) WITH ORDINALITY AS marks (mark, place)
+)
+SELECT bucket, count(*) AS different,
+    count(*) FILTER (WHERE before IS NULL AND first_at >= starts) AS new
+FROM local JOIN {derived}.plate_days
+    ON day >= (starts AT TIME ZONE 'UTC')::date
+    AND day <= ((ends - interval '1 microsecond') AT TIME ZONE 'UTC')::date
+WHERE first_at < ends AND last_at >= starts AND (before IS NULL OR before < starts)
+GROUP BY bucket
+"""
+
+
+def _seen(where: str) -> str:
+    """Different and new plates of some cameras, from their sightings."""
+    for n in range(where.count("%s")):
+        where = where.replace("%s", f"%(v{n})s", 1)
+    mine = f"{shown.STANDING} {where}"
+    return f"""
+    WITH seen AS MATERIALIZED (
+        SELECT {shown.TEXT} AS plate,
+            width_bucket(captured_at, %(marks)s::timestamptz[]) - 1 AS bucket
+        FROM {shown.FROM} WHERE captured_at >= %(start)s AND captured_at < %(end)s AND {mine}
+        GROUP BY 1, 2
+    ), firsts AS (
+        SELECT plate, min(bucket) AS bucket FROM seen GROUP BY plate
+    ), fresh AS (
+        SELECT bucket, count(*) AS new FROM firsts WHERE NOT EXISTS (
+            SELECT FROM {shown.FROM} WHERE event.plate_normalized_text = firsts.plate
+                AND said.text IS NULL AND captured_at < %(start)s AND {mine}
+        ) AND NOT EXISTS (
+            SELECT FROM {shown.FROM} WHERE said.text = firsts.plate
+                AND captured_at < %(start)s AND {mine}
+        ) GROUP BY bucket
+    )
+    SELECT bucket, count(*) AS different, coalesce(max(fresh.new), 0) AS new
+    FROM seen LEFT JOIN fresh USING (bucket) GROUP BY bucket
+    """
