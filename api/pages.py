@@ -23,8 +23,10 @@ from api.navigation import Navigation
 from api.visitor import visitor
 from eventlog.tracing import tracing
 from images.store import ImageError, ImageStore, NoPicture
+from projections import veil
 from projections.access import Role
 from projections.queries import Row, Search, SightingQueries
+from rules.pseudonym import pseudonym_of
 from rules.text import normalise
 
 PER_PAGE = 48
@@ -206,7 +208,8 @@ def _found(
     if q is not None:
         if not normalise(q) and not set(q) & set("*?"):
             return []  # nothing but signs: no plate has any
-        pattern = q if set(q) & set("*?") else q + "*"
+        whole = set(q) & set("*?") or pseudonym_of(q) or veil.veil()
+        pattern = (pseudonym_of(q) or q) if whole else q + "*"
     wanted = Search(plate=pattern, camera=camera)
     return queries.search(wanted, PER_PAGE + 1, offset, retracted=retracted)
 
@@ -233,6 +236,8 @@ def _addresses(now: dict[str, Any]) -> Callable[..., str]:
 def frame_of(images: ImageStore, row: Row) -> tuple[view.Frame | None, str]:
     """The best shot, or why there is none to show."""
     address = row["frame_image_url"]
+    if veil.veil():
+        return None, "Pictures show plates, and you are shown pseudonyms."
     if not address:
         return None, "No picture of the whole frame was kept."
     try:

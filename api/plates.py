@@ -23,6 +23,7 @@ from projections.journeys import CROWD, PASSES, Journeys, Span
 from projections.queries import Row, SightingQueries
 from rules.alerts.watch_entry import KINDS, MATCHES
 from rules.journey import PAUSE, Stop, trips
+from rules.pseudonym import pseudonym_of
 from rules.text import normalise
 
 LOOKED = 1000
@@ -62,6 +63,16 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
     routes = APIRouter(tags=["plates"])
     journeys = Journeys(queries)
 
+    def looked_up(text: str) -> tuple[str, ...]:
+        """The plate that is asked for, or a pseudonym and what it stands for; the first is shown.
+
+        Every endpoint here looks one up by this alone.
+        """
+        wanted = parameters.text("plate", text) or ""
+        if pseudonym := pseudonym_of(wanted):
+            return (pseudonym, *queries.named(pseudonym))
+        return (normalise(wanted) or wanted,)
+
     @routes.get(
         "/plates/{text:path}/journey",
         response_model=None,
@@ -84,7 +95,7 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
         begins after a pause. What is older is behind `cursor`.
         """
         parameters.refuse_unknown(request, known_of_journey)
-        plates = _looked_up(text)
+        plates = looked_up(text)
         span = Span(*parameters.read_times(start_time, end_time))
         before = _read_cursor(cursor)
         pause = round(pause_hours * _HOUR_US)
@@ -124,7 +135,7 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
         `looked_at` says how many there were.
         """
         parameters.refuse_unknown(request, known_of_companions)
-        plates = _looked_up(text)
+        plates = looked_up(text)
         span = Span(*parameters.read_times(start_time, end_time))
         met = journeys.companions(plates, window_s, min_times, span)
         found = plate_view.companions(met, plates, limit)
@@ -176,7 +187,7 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
 
     @routes.get("/plates/{text:path}", include_in_schema=False)
     def plate(text: Text, page: Page = 1) -> Response:
-        plates = _looked_up(text)
+        plates = looked_up(text)
         rows = journeys.passes(plates, limit=LOOKED)
         cameras = journeys.cameras(plates)
         listed = queries.by_plate(plates[0], PER_PAGE + 1, (page - 1) * PER_PAGE)
@@ -207,12 +218,6 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
 _COMPANION = (
     *("occasions", "together", "days", "cameras", "first_at", "last_at", "behind_s", "seen"),
 )
-
-
-def _looked_up(text: str) -> tuple[str, ...]:
-    """The plate that is asked for: every endpoint here looks one up by this alone."""
-    wanted = parameters.text("plate", text) or ""
-    return (normalise(wanted) or wanted,)
 
 
 def _read_cursor(given: str | None) -> tuple[datetime, str] | None:

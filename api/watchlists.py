@@ -18,9 +18,11 @@ from api.pages import MAX_PAGE, Page, Pages
 from api.view import instant
 from api.voice import actor
 from api.watching import Watching
+from projections import veil
 from projections.queries import Row
 from rules.alerts.watch_csv import CsvError, read, write
 from rules.alerts.watch_entry import KINDS, MATCHES, EntryError, entry, plate_of
+from rules.pseudonym import pseudonym_of
 from schemas.records import WatchlistEntry
 
 PER_PAGE = 100  # so that MAX_PAGE of them reach 100,000 entries
@@ -127,11 +129,12 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
         if not all(isinstance(tag, str) for tag in body.get("tags", [])):
             raise BadInput('tags are texts: send a list such as ["blue"]')
         try:
-            made = entry(watchlist, plate, actor=actor(), at=watching.voice.clock(), **body)
+            meant = await run_in_threadpool(_meant, watching, watchlist, plate)
+            made = entry(watchlist, meant, actor=actor(), at=watching.voice.clock(), **body)
         except EntryError as error:
             raise _wrong(error) from None
         await run_in_threadpool(watching.voice.watch, [made])
-        return Json(_shown(made))
+        return Json(_told(made))
 
     @routes.delete(
         "/watchlists/{watchlist}/{plate:path}",
@@ -141,10 +144,12 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
     def remove(watchlist: ListName, plate: EntryPlate) -> Response:
         """Take a plate off a list; what was decided by it stays decided."""
         name = parameters.text("watchlist", watchlist) or ""
-        text = plate_of(plate, "wildcard" if set(plate) & set("*?") else "exact")
-        row = watching.wait_for(lambda: queries.entry(name, text))
+        meant = _meant(watching, name, plate)
+        text = plate_of(meant, "wildcard" if set(meant) & set("*?") else "exact")
+        with veil.lifted():  # it goes back to the log
+            row = watching.wait_for(lambda: queries.entry(name, text))
         if row is None:
-            raise NotFound(f"{text} is not on the list {name}: GET /watchlists shows the lists")
+            raise NotFound(f"{plate} is not on the list {name}: GET /watchlists shows the lists")
         made: WatchlistEntry = {
             **_record(row),
             "removed": True,
@@ -152,7 +157,7 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
             "actor": actor(),
         }
         watching.voice.watch([made])
-        return Json(_shown(made))
+        return Json(_told(made))
 
     @routes.post(
         "/watchlists/{watchlist}/import",
@@ -174,6 +179,24 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
         return await run_in_threadpool(_load, watching, watchlist, content, dry_run)
 
     return routes
+
+
+def _meant(watching: Watching, watchlist: str, typed: str) -> str:
+    """The plate that was typed, or that a pseudonym stands for, on this list or in the view.
+
+    Raises NotFound.
+    """
+    pseudonym = pseudonym_of(typed)
+    if pseudonym is None:
+        return typed
+    if (name := veil.veil()) is not None:
+        with veil.lifted():
+            for row in _all(watching, watchlist, _first(watching, watchlist)):
+                if name(row["plate"]) == pseudonym:
+                    return row["plate"]
+    if found := watching.queries.named(pseudonym):
+        return found[0]
+    raise NotFound(f"no plate has the pseudonym {pseudonym}: it is in no view, and on no list here")
 
 
 def _load(watching: Watching, watchlist: str, content: bytes, dry_run: bool) -> Response:
@@ -234,8 +257,12 @@ def _row(row: Row, now: int) -> dict[str, Any]:
     }
 
 
+def _first(watching: Watching, name: str) -> list[Row]:
+    return watching.queries.watchlist(name, limit=_EXPORTED).rows
+
+
 def _found(watching: Watching, name: str) -> list[Row]:
-    first = watching.queries.watchlist(name, limit=_EXPORTED).rows
+    first = _first(watching, name)
     if not first:
         raise NotFound(f"there is no list {name!r}, or nothing is on it: GET /watchlists shows all")
     return first
@@ -288,6 +315,11 @@ def _shown(made: WatchlistEntry) -> Row:
     for name in ("effective_from", "valid_from", "valid_to"):
         row[name] = None if row[name] is None else instant(row[name])
     return row
+
+
+def _told(made: WatchlistEntry) -> Row:
+    """The same for the one who asks."""
+    return veil.told([_shown(made)])[0]
 
 
 def _wrong(error: EntryError) -> BadInput:

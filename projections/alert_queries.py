@@ -12,9 +12,11 @@ from projections.alert_schema import ALERTS_LIVE, channel
 from projections.asking import Asking, Row, storable
 from projections.grant import among, granting
 from projections.queries import Changes, pattern
-from projections.schema import LIVE
+from projections.schema import DERIVED, LIVE
+from projections.veil import lifted, refuse_guessing, told, veil
 from rules.alerts.life import STATES, Alert
 from rules.alerts.watch import LIKE
+from rules.pseudonym import is_pseudonym, pseudonym_of
 from rules.similarity import similarity
 from rules.text import normalise
 
@@ -30,6 +32,7 @@ FIELDS = (
 )
 _SEVERITIES = ("critical", "warning", "info")
 _ATTEMPT = "notification_id, alert_id, channel, target, attempt, at, outcome, detail, duration_ms"
+_HOLDS = "plate LIKE %s ESCAPE '\\'"
 # At once where it says so, whatever the server's clock shows.
 _IN_FORCE = "in_force_from <= greatest(now(), appended_at)"
 _ENTRY = (
@@ -149,7 +152,8 @@ class AlertQueries(Asking):
         if key is None:
             return None
         where, values = _where(AlertSearch(), "alert_id = %s", key)
-        rows = self._all(f"SELECT {FIELDS}, seen FROM alerts {where}", values)
+        with lifted():  # it goes back to the log
+            rows = self._all(f"SELECT {FIELDS}, seen FROM alerts {where}", values)
         return alert_of(rows[0]) if rows else None
 
     def notifications(self, alert_id: str) -> list[Row]:
@@ -228,18 +232,22 @@ class AlertQueries(Asking):
             if value:
                 conditions.append(condition)
                 values.append(value)
+        order = "watchlist, plate"
+        if veil():  # neither what it holds nor where it stands lets a plate be guessed
+            order = "watchlist, appended_at, md5(plate)"
         if q:
             conditions.append(
-                "(plate LIKE %s ESCAPE '\\' OR owner ILIKE %s OR reason ILIKE %s "
+                f"({'plate = %s' if veil() else _HOLDS} OR owner ILIKE %s OR reason ILIKE %s "
                 "OR EXISTS (SELECT FROM unnest(tags) AS tag WHERE tag ILIKE %s))"
             )
             words = _holding(q)
-            values += [_holding(normalise(q) or q), words, words, words]
+            plate = normalise(q) or q
+            values += [plate if veil() else _holding(plate), words, words, words]
         if not all(map(storable, values)):
             return Page([], 0)
         where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         rows = self._all(
-            f"SELECT {_ENTRY} FROM watchlist {where}ORDER BY watchlist, plate LIMIT %s OFFSET %s",
+            f"SELECT {_ENTRY} FROM watchlist {where}ORDER BY {order} LIMIT %s OFFSET %s",
             [*values, limit, offset],
         )
         total = self._all(f"SELECT count(*) AS n FROM watchlist {where}", values)[0]["n"]
@@ -259,7 +267,15 @@ class AlertQueries(Asking):
         """The entries of all lists that a plate, normalised, is on: by whatever they match."""
         if not plate or not storable(plate):
             return []
-        rows = self._all(
+        if is_pseudonym(plate):
+            return [row for one in self.named(plate) for row in self.on_lists(one)]
+        with lifted():
+            rows = self._on_lists(plate)
+        found = [r for r in rows if r["match"] != "fuzzy" or similarity(r["plate"], plate) >= LIKE]
+        return told(found)
+
+    def _on_lists(self, plate: str) -> list[Row]:
+        return self._all(
             f"SELECT {_ENTRY} FROM watchlist WHERE plate = %(plate)s OR (match = 'wildcard' "
             "AND %(plate)s LIKE translate(plate, '*?', '%%_')) OR (match = 'fuzzy' "
             # So near in length as no likeness that counts leaves out: 15 % of twenty characters.
@@ -267,11 +283,6 @@ class AlertQueries(Asking):
             "ORDER BY watchlist, plate",
             {"plate": plate},
         )
-        return [
-            row
-            for row in rows
-            if row["match"] != "fuzzy" or similarity(row["plate"], plate) >= LIKE
-        ]
 
     def lists(self) -> list[Row]:
         """Every list: ``watchlist``, ``entries``, ``kinds`` (entries by kind), ``changed_at``."""
@@ -376,7 +387,10 @@ def _where(search: AlertSearch, condition: str = "", *more: Any) -> tuple[str, l
     where("state = ANY(%s)", list(search.states) or None)
     where("severity = ANY(%s)", list(search.severities) or None)
     where("rule = %s", search.rule)
-    if search.plate is not None and set(search.plate) & set("*?"):
+    if search.plate is not None and (pseudonym := pseudonym_of(search.plate)):
+        where(f"plate IN (SELECT text FROM {DERIVED}.plates WHERE pseudonym = %s)", pseudonym)
+    elif search.plate is not None and set(search.plate) & set("*?"):
+        refuse_guessing(search.plate)
         where("plate LIKE %s", pattern(search.plate))
     elif search.plate is not None:
         where("plate = %s", normalise(search.plate))
@@ -386,6 +400,7 @@ def _where(search: AlertSearch, condition: str = "", *more: Any) -> tuple[str, l
     where("raised_at >= %s", search.since)
     where("raised_at <= %s", search.until)
     if search.q:
+        refuse_guessing("*")
         where(
             "(message ILIKE %s OR subject ILIKE %s OR rule ILIKE %s OR plate ILIKE %s "
             "OR text ILIKE %s)",

@@ -11,7 +11,8 @@ from psycopg2.extras import register_default_jsonb
 
 from projections.database import alive, connect, missing, speaking
 from projections.errors import ViewMissing, ViewUnavailable
-from projections.veil import told
+from projections.schema import DERIVED
+from projections.veil import lifted, told
 
 Row = dict[str, Any]
 
@@ -45,6 +46,14 @@ class Asking:
         except ViewUnavailable:
             return False
         return True
+
+    def named(self, pseudonym: str) -> list[str]:
+        """The plates of the index that a pseudonym stands for, as they are: to look them up by."""
+        with lifted():
+            rows = self._all(
+                f"SELECT text FROM {DERIVED}.plates WHERE pseudonym = %s ORDER BY text", [pseudonym]
+            )
+        return [row["text"] for row in rows]
 
     def close(self) -> None:
         """Close the connections that are free."""
