@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from projections.analytics import Analytics
     from projections.evidence import Evidence
     from projections.keeping import Chore
+    from projections.people_queries import PeopleQueries
     from projections.people_view import PeopleView
     from projections.queries import SightingQueries
     from projections.search_view import SearchView
@@ -368,6 +369,13 @@ def open_alert_queries(database: Database) -> "AlertQueries":
     from projections.alert_queries import AlertQueries
 
     return AlertQueries(database.url)
+
+
+def open_people_queries(database: Database) -> "PeopleQueries":
+    """What is asked of corrections."""
+    from projections.people_queries import PeopleQueries
+
+    return PeopleQueries(database.url)
 
 
 def open_queries(database: Database) -> "SightingQueries":

@@ -15,6 +15,7 @@ from api import (
     alerts,
     analytics,
     audit_page,
+    corrections,
     dead_letters,
     errors,
     events,
@@ -33,6 +34,7 @@ from api import (
     reason,
     rules,
     service,
+    sightings,
     system,
     watchlists,
 )
@@ -163,6 +165,8 @@ def create_app(
     app.include_router(password.router(keys, logins, guard, rendered))
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
+    people = watching and watching.people
+    app.include_router(sightings.router(queries, images, rendered, people))
     app.include_router(plates.router(queries, rendered, watching))
     app.include_router(pictures.router(queries, images, links))
     if privacy is not None:
@@ -193,6 +197,8 @@ def _watching(
         yield history.router(watching, watching.backtests, rendered)
     yield rules.router(watching, rendered)
     yield watchlists.router(watching, rendered)
+    if watching.people is not None:
+        yield corrections.router(watching, watching.people, queries, rendered)
 
 
 def _inside(

@@ -76,6 +76,12 @@ DEEDS: Mapping[str, Deed] = {
     "GET /events/camera/{camera_id:path}": Deed("list", "camera:{camera_id}"),
     "GET /events/{event_id}": Deed("view", "sighting:{event_id}"),
     "GET /sightings/{event_id}": Deed("view", "sighting:{event_id}"),
+    "GET /sightings/{event_id}/corrections": Deed("view", "sighting:{event_id}"),
+    "POST /sightings/{event_id}/corrections": Deed("correct", "sighting:{event_id}"),
+    "DELETE /sightings/{event_id}/corrections/{correction_id}": Deed(
+        "take back a correction", "sighting:{event_id}"
+    ),
+    "GET /corrections": Deed("list", "corrections"),
     "GET /plates/{text:path}": Deed("view", "plate:{text}"),
     "GET /images/{path:path}": Deed("view", "picture:{path}", when=_by_itself),
     "GET /pictures/{token}": Deed("view", asks=False),
@@ -120,6 +126,7 @@ SILENT = frozenset(
         "GET /openapi.json",
         "GET /metrics",
         "GET /stats",
+        "GET /corrections/report",
         "GET /system",
         "GET /reason",
         "POST /reason",

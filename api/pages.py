@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
 from importlib.resources import files
 from io import BytesIO
 from typing import Annotated, Any
@@ -17,11 +16,10 @@ from api import parameters, view
 from api.audit import reason
 from api.encode import dumps
 from api.errors import ApiError, NotFound
-from api.events import find, follow
+from api.events import follow
 from api.live import LiveFeed, event
 from api.navigation import Navigation
 from api.visitor import visitor
-from eventlog.tracing import tracing
 from images.store import ImageError, ImageStore, NoPicture
 from projections import veil
 from projections.access import Role
@@ -32,7 +30,6 @@ from rules.text import normalise
 PER_PAGE = 48
 MAX_PAGE = 1000
 _CAMERAS_SHOWN = 30
-_NEIGHBOURS = 4
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _HEADINGS = {
     403: "Not for this key",
@@ -115,7 +112,8 @@ def router(queries: SightingQueries, images: ImageStore, feed: LiveFeed, pages: 
         told = {
             "event_id": row["event_id"],
             "camera_id": row["camera_id"],
-            "status": row["status"],
+            # What a person hid goes from the wall as what the rules took back does.
+            "status": "retracted" if (row["corrected"] or {}).get("hidden") else row["status"],
             "html": pages.fragment("card.html", s=view.card(row)),
         }
         return event("card", dumps(told))
@@ -125,27 +123,6 @@ def router(queries: SightingQueries, images: ImageStore, feed: LiveFeed, pages: 
         since: parameters.Since = None, last_event_id: Annotated[str | None, Header()] = None
     ) -> Response:
         return await follow(feed, last_event_id or since, change_as_card)
-
-    @routes.get("/sightings/{event_id}")
-    def sighting(event_id: str) -> Response:
-        row = find(queries, event_id)
-        if (traces := tracing()) is not None:
-            traces.looked_at(str(row["event_id"]))
-        frame, no_frame = frame_of(images, row)
-        shown = {**_fields(view.card(row)), **view.details(row)}
-        return pages.page(
-            "sighting.html",
-            s=shown,
-            frame=frame,
-            no_frame=no_frame,
-            votes=view.votes(row["evidence"]),
-            reads=view.reads(row["evidence"], row["timezone"]),
-            alternatives=[
-                {"text": a["text"], "percent": view.percent(a["confidence"])}
-                for a in row["alternatives"]
-            ],
-            neighbours=[view.card(other) for other in _neighbours(queries, row)],
-        )
 
     @routes.get("/images/{path:path}")
     def picture(path: str) -> Response:
@@ -252,30 +229,8 @@ def frame_of(images: ImageStore, row: Row) -> tuple[view.Frame | None, str]:
     return view.Frame(view.picture(address), width, height, row["box"]), ""
 
 
-def _neighbours(queries: SightingQueries, row: Row) -> list[Row]:
-    """The sighting among the nearest few on its camera within an hour, earliest first."""
-    at, camera, hour = row["captured_at"], row["camera_id"], timedelta(hours=1)
-
-    def others(rows: list[Row]) -> list[Row]:
-        return [other for other in rows if other["event_id"] != row["event_id"]]
-
-    before = others(queries.by_camera(camera, start=at - hour, end=at, limit=_NEIGHBOURS + 1))[
-        :_NEIGHBOURS
-    ]
-    after: list[Row] = []
-    # The latest come first, so the nearest after are the last of a span that holds few.
-    for minutes in (1, 10, 60):
-        span = timedelta(minutes=minutes)
-        after = others(queries.by_camera(camera, start=at, end=at + span, limit=200))[-_NEIGHBOURS:]
-        if len(after) == _NEIGHBOURS:
-            break
-    return [*reversed(before), row, *reversed(after)]
-
-
 def _may(role: str) -> bool:
     """Whether the one who asks may do what a role may."""
     return visitor().may(Role(role))
 
 
-def _fields(shown: view.Card) -> dict[str, Any]:
-    return {name: getattr(shown, name) for name in shown.__slots__}

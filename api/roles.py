@@ -38,6 +38,11 @@ NEEDED: Mapping[str, Role | None] = {
     "POST /ingest/fast-alpr": Role.INGEST,
     "POST /ingest/plate-recognizer": Role.INGEST,
     "GET /sightings/{event_id}": Role.VIEWER,
+    "GET /sightings/{event_id}/corrections": Role.VIEWER,
+    "POST /sightings/{event_id}/corrections": Role.OPERATOR,
+    "DELETE /sightings/{event_id}/corrections/{correction_id}": Role.OPERATOR,
+    "GET /corrections": Role.OPERATOR,
+    "GET /corrections/report": Role.OPERATOR,
     "GET /plates/{text:path}": Role.VIEWER,
     # Where somebody goes, and with whom.
     "GET /plates/{text:path}/journey": Role.INVESTIGATOR,

@@ -13,7 +13,6 @@ from projections.queries import Row
 # Where the colours of confidence change: the rules refuse reads below 0.70, and a read of 0.90
 # counts as confident.
 _MIDDLING, _SURE = 70, 90
-_SHOWN_CANDIDATES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,10 @@ class Card:
     level: str
     reads: int
     duration: str
+    read: str
+    """the text as it was read, which a person may have corrected"""
+    corrected: str
+    """what a person said it is: '' for nothing, corrected, no plate, part of another"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,10 @@ class Frame:
 
 def card(row: Row) -> Card:
     """A row of any list."""
+    read = row["plate_normalized_text"] or row["plate_text"]
     return Card(
         id=str(row["event_id"]),
-        text=row["plate_normalized_text"] or row["plate_text"],
+        text=row.get("plate_shown") or read,
         region=(row["plate_region"] or "").rpartition("-")[2],
         status=row["status"],
         camera=row["camera_id"],
@@ -96,7 +100,18 @@ def card(row: Row) -> Card:
         level=level(percent(row["plate_confidence"])),
         reads=row["reads"],
         duration=duration(row["last_seen"] - row["first_seen"]),
+        read=read,
+        corrected=corrected(row.get("corrected")),
     )
+
+
+def corrected(said: Mapping[str, Any] | None) -> str:
+    """What a person said of a sighting, in a word or two."""
+    if said is None:
+        return ""
+    if said["hidden"]:
+        return "part of another" if said["merged_into"] else "no plate"
+    return "corrected"
 
 
 def place(row: Row) -> tuple[str, ...]:
@@ -127,21 +142,6 @@ def details(row: Row) -> dict[str, Any]:
         "merged_into": row["merged_into"],
         "frame_number": row["frame_number"],
     }
-
-
-def votes(evidence: Mapping[str, Any]) -> list[tuple[Character, ...]]:
-    """For each place of the plate its heaviest characters with their share of all weight."""
-    places: list[tuple[Character, ...]] = []
-    for candidates in evidence["positions"]:
-        total = sum(max(candidate["weight"], 0) for candidate in candidates)
-        heaviest = sorted(candidates, key=lambda c: (-c["weight"], c["character"]))
-        places.append(
-            tuple(
-                _character(c["character"], c["weight"] / total if total else 0.0)
-                for c in heaviest[:_SHOWN_CANDIDATES]
-            )
-        )
-    return places
 
 
 def reads(evidence: Mapping[str, Any], timezone: str) -> list[Read]:

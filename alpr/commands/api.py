@@ -28,6 +28,7 @@ from alpr.wiring import (
     open_intake,
     open_keys,
     open_log,
+    open_people_queries,
     open_queries,
     open_tokens,
 )
@@ -90,6 +91,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             open_alert_queries(database),
             Voice(lambda: (open_log(settings), open_codec(settings)), _now),
             Backtests(_backtest(settings)),
+            people=open_people_queries(database),
             refused=refused,
         )
         intake, uploads = open_intake(settings, database, _now)
@@ -123,7 +125,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             serve(app, host, port, (*settings.api_proxies, *arguments.proxy), certificate)
         queries.close()
         counts.close()
-        watching.queries.close()
+        for asked in (watching.queries, watching.people):
+            if asked is not None:
+                asked.close()
         if keys is not None:
             keys.close()
     except ServeError as error:
