@@ -165,8 +165,8 @@ def create_app(
     app.include_router(password.router(keys, logins, guard, rendered))
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
-    people = watching and watching.people
-    app.include_router(sightings.router(queries, images, rendered, people))
+    said = watching.people if watching is not None else None
+    app.include_router(sightings.router(queries, images, rendered, said))
     app.include_router(plates.router(queries, rendered, watching))
     app.include_router(pictures.router(queries, images, links))
     if privacy is not None:

@@ -12,7 +12,7 @@ from projections.statements import Statements
 from rules.alerts.life import Alert
 from rules.alerts.rule import Rule
 from schemas.codec import Codec, DecodeError
-from schemas.records import AlertEvent, RuleVersion, WatchlistEntry
+from schemas.records import AlertEvent, Correction, RuleVersion, WatchlistEntry
 from schemas.topics import RULES
 
 OpenLog = Callable[[], tuple[Log, Codec]]
@@ -81,6 +81,11 @@ class Voice:
         """What somebody did about an alert; what was written."""
         with self._my_turn():
             return self._statements().alert(alert, kind, actor(), comment)
+
+    def correction(self, correction: Correction) -> None:
+        """What somebody says of a sighting."""
+        with self._my_turn():
+            self._statements().correction(correction)
 
     @contextmanager
     def _my_turn(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What alerts, rules and watchlists are asked of, and said to."""
+"""What alerts, rules, watchlists and corrections are asked of, and said to."""
 
 import threading
 import time
@@ -9,6 +9,7 @@ from typing import TypeVar
 from api.backtests import Backtests
 from api.voice import Voice
 from projections.alert_queries import AlertQueries
+from projections.people_queries import PeopleQueries
 from rules.alerts.rule import Rule
 
 T = TypeVar("T")
@@ -24,12 +25,14 @@ _WAITING = 8
 class Watching:
     """The alerts' view, the log behind it, and what tries rules on history, if anything does.
 
-    ``refused`` gives what the channels would refuse of a rule's actions.
+    ``refused`` gives what the channels would refuse of a rule's actions. ``people`` is asked for
+    corrections; without it there are none.
     """
 
     queries: AlertQueries
     voice: Voice
     backtests: Backtests | None = None
+    people: PeopleQueries | None = None
     refused: Callable[[Rule], Iterable[str]] = field(default=lambda _: ())
     patience: float = field(default=_PATIENCE_S)
     waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_WAITING))

@@ -1,4 +1,4 @@
-"""What people say of rules, watchlists and alerts, as records of the log."""
+"""What people say of rules, watchlists, alerts and sightings, as records of the log."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,8 +7,16 @@ from rules.alerts.life import Alert
 from rules.alerts.rule import Rule
 from rules.alerts.watch import entry_key
 from schemas.codec import Codec
-from schemas.records import AlertEvent, RuleVersion, WatchlistEntry
-from schemas.topics import ALERTS, RULES, WATCHLIST, partition_of
+from schemas.records import AlertEvent, Correction, RuleVersion, WatchlistEntry
+from schemas.topics import (
+    ALERTS,
+    CORRECTIONS,
+    RULES,
+    WATCHLIST,
+    correction_key,
+    partition_of,
+    placing,
+)
 
 BATCH = 1_000
 
@@ -79,6 +87,13 @@ class Statements:
         value = self._codec.encode(ALERTS.name, "AlertEvent", event)
         self._log.append(ALERTS.name, partition, [Append(key, value)])
         return event
+
+    def correction(self, correction: Correction) -> None:
+        """What somebody says of a sighting, as it is."""
+        key = correction_key(correction["event_id"], correction["correction_id"])
+        where = partition_of(placing(CORRECTIONS.name, key), self._log.partitions(CORRECTIONS.name))
+        value = self._codec.encode(CORRECTIONS.name, "Correction", correction)
+        self._log.append(CORRECTIONS.name, where, [Append(key, value)])
 
     def _version(self, name: str, definition: str | None, actor: str) -> RuleVersion:
         version: RuleVersion = {

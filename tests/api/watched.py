@@ -14,6 +14,8 @@ from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog, wall_clock
 from projections.alert_queries import AlertQueries
 from projections.alert_view import SHOWN, AlertView, alert_change_of
+from projections.people_queries import PeopleQueries
+from projections.people_view import PEOPLE_TOPICS, PeopleView, people_change_of
 from schemas.codec import Codec
 from schemas.topics import ALERTS, NOTIFICATIONS, RULES, WATCHLIST
 from tests.api.audited import unwritten
@@ -40,11 +42,13 @@ class Watched:
         self.codec = Codec(SqliteRegistry(folder))
         self.codec.register()
         self._view = AlertView(url, self.log.uuid)
-        self._next = dict.fromkeys(SHOWN, 0)
+        self._people = PeopleView(url, self.log.uuid)
+        self._next = dict.fromkeys((*SHOWN, *PEOPLE_TOPICS), 0)
         self.queries = AlertQueries(url)
+        self.people = PeopleQueries(url)
         self.voice = Voice(lambda: (self.log, self.codec), wall_clock)
         self.watching = Watching(
-            self.queries, self.voice, Backtests(backtest or _nothing), refused=refused
+            self.queries, self.voice, Backtests(backtest or _nothing), self.people, refused
         )
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow)
@@ -68,7 +72,7 @@ class Watched:
     def settle(self) -> None:
         """Wait until the view is where the log is."""
         for _ in range(1000):
-            if all(self._next[topic] >= self.log.end(topic, 0) for topic in SHOWN):
+            if all(self._next[topic] >= self.log.end(topic, 0) for topic in self._next):
                 return
             self._ended.wait(0.01)
         raise AssertionError("the view does not follow")
@@ -77,17 +81,21 @@ class Watched:
         self._ended.set()
         self._thread.join()
         self._view.close()
+        self._people.close()
         self.queries.close()
+        self.people.close()
 
     def _follow(self) -> None:
         while not self._ended.wait(0.02):
-            for topic in SHOWN:
+            for topic in self._next:
                 at = self._next[topic]
                 entries = self.log.read(topic, 0, at, 5000)
                 if entries:
-                    changes = [alert_change_of(entry, self.codec) for entry in entries]
+                    view = self._view if topic in SHOWN else self._people
+                    of = alert_change_of if topic in SHOWN else people_change_of
+                    changes = [of(entry, self.codec) for entry in entries]
                     after = entries[-1].offset + 1
-                    assert self._view.apply(topic, 0, at, changes, after) == []
+                    assert view.apply(topic, 0, at, changes, after) == []
                     self._next[topic] = after
 
 
@@ -97,13 +105,24 @@ def idle(url: str) -> Watching:
     def none() -> tuple[SqliteLog, Codec]:
         raise LogUnavailable("there is no log: no test asked for one")
 
-    return Watching(AlertQueries(url), Voice(none, wall_clock), Backtests(_nothing), patience=0)
+    return Watching(
+        AlertQueries(url),
+        Voice(none, wall_clock),
+        Backtests(_nothing),
+        PeopleQueries(url),
+        patience=0,
+    )
 
 
 def whole(url: str) -> dict[str, Any]:
     """What create_app is given for every route there is, where none is to do anything."""
     nobody: Any = object()
-    return {"watching": idle(url), "privacy": unwritten(url), "desk": nobody}
+    return {
+        "watching": idle(url),
+        "privacy": unwritten(url),
+        "desk": nobody,
+        "whole": System((), ()),
+    }
 
 
 def _nothing(rules: Any, since: int, progress: Any) -> dict[str, Any]:
