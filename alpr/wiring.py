@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from alpr.forget import Forgotten
     from alpr.log_copy import LogCopy
+    from api.audit import Privacy
     from api.intake import Intake
     from api.tokens import Tokens
     from edge.detect import PlateDetector
@@ -288,6 +289,23 @@ def open_pseudonyms(settings: Settings) -> "Pseudonyms":
     return Pseudonyms(secret_of(settings.pseudonym_key_file, lost))
 
 
+def open_privacy(settings: Settings, database: Database) -> "Privacy":
+    """What writes down who looks at plates, and hides them from who may not see them."""
+    import time
+
+    from api.audit import Privacy, Writer
+    from projections.audit_queries import AuditQueries
+
+    return Privacy(
+        open_pseudonyms(settings),
+        Writer(lambda: (open_log(settings), open_codec(settings))),
+        lambda: time.time_ns() // 1000,
+        pseudonyms=settings.pseudonyms,
+        reasons=settings.reason_required,
+        queries=AuditQueries(database.url),
+    )
+
+
 def open_bucket(settings: Settings) -> "Bucket | None":
     """The pictures' bucket, to make or to check; None where they stay in a folder.
 
@@ -405,12 +423,14 @@ def open_chores(settings: Settings, database: Database) -> "list[Chore]":
     """What ``alpr keep`` does."""
     from projections.camera_retention import CameraRetention
     from projections.forgetting import Forgetting
+    from projections.naming import Naming
     from projections.plate_index import PlateIndex
     from projections.rollups import Rollups
 
     log = open_log(settings, waits=True)
     return [
         PlateIndex(database.url),
+        Naming(database.url, open_pseudonyms(settings)),
         Rollups(database.url),
         Forgetting(database.url, log, open_codec(settings, waits=True)),
         CameraRetention(database.url, log, open_images(settings)),

@@ -29,6 +29,7 @@ from alpr.wiring import (
     open_keys,
     open_log,
     open_people_queries,
+    open_privacy,
     open_queries,
     open_tokens,
 )
@@ -95,6 +96,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             refused=refused,
         )
         intake, uploads = open_intake(settings, database, _now)
+        privacy = open_privacy(settings, database)
         app = create_app(
             queries,
             open_images(settings),
@@ -106,6 +108,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             counted=Counted(lambda: (open_log(settings), open_codec(settings))),
             links=SignedLinks(secret_of(settings.link_secret_file)),
             watching=watching,
+            privacy=privacy,
             counts=counts,
             intake=intake,
             people=open_evidence(database),
@@ -125,7 +128,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             serve(app, host, port, (*settings.api_proxies, *arguments.proxy), certificate)
         queries.close()
         counts.close()
-        for asked in (watching.queries, watching.people):
+        for asked in (watching.queries, watching.people, privacy.queries):
             if asked is not None:
                 asked.close()
         if keys is not None:
