@@ -34,3 +34,75 @@ class LinkResponse(BaseModel):
 
     url: str
     expires_at: datetime
+
+
+class GrantBody(BaseModel):
+    """What somebody may do, and of which cameras; as JSON, or as a form."""
+
+    role: Literal["viewer", "operator", "investigator", "admin"]
+    cameras: list[str] | None = Field(default=None, description="all if left out")
+    clear: bool | None = Field(
+        default=None, description="Plates as they are where others see pseudonyms"
+    )
+
+
+class UserBody(GrantBody):
+    """A new user."""
+
+    name: str = Field(max_length=64, examples=["anna@example.org"])
+
+
+class UserResponse(BaseModel):
+    """A user, without anything secret."""
+
+    name: str
+    role: str
+    cameras: list[str] | None
+    clear: bool
+    state: Literal["active", "invited", "disabled"]
+    created_at: datetime
+    last_used_at: datetime | None
+    password_until: datetime | None = Field(description="of a one-time password")
+
+
+class UserMade(UserResponse):
+    """A user and a one-time password, which is told this once."""
+
+    password: str
+
+
+class KeyBody(BaseModel):
+    """A new key."""
+
+    name: str = Field(max_length=64, examples=["gate house"])
+    role: Literal["ingest", "viewer", "operator", "investigator", "admin"]
+    cameras: list[str] | None = Field(default=None, description="all if left out")
+    clear: bool | None = None
+    expires: str | None = Field(default="365d", examples=["90d", "12h", "never"])
+
+
+class KeyResponse(BaseModel):
+    """A key, without its text."""
+
+    key_id: str
+    name: str
+    role: str
+    cameras: list[str] | None
+    clear: bool
+    state: Literal["active", "expired", "revoked"]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class KeyMade(KeyResponse):
+    """A key with its text, which is told this once."""
+
+    key: str
+
+
+class PeopleResponse(BaseModel):
+    """Everybody who may get in, and who might before."""
+
+    users: list[UserResponse]
+    keys: list[KeyResponse]

@@ -24,6 +24,7 @@ from api import (
     ingest,
     issue,
     login,
+    members,
     models,
     observe,
     pages,
@@ -160,9 +161,8 @@ def create_app(
     app.add_middleware(HeadAsGet)
 
     app.include_router(service.router(app, queries, stats, metrics, rendered, keys is not None))
-    app.include_router(login.router(keys, logins, guard, rendered))
-    app.include_router(issue.router(logins, tokens))
-    app.include_router(password.router(keys, logins, guard, rendered))
+    for routes in _doors(keys, logins, tokens, guard, rendered):
+        app.include_router(routes)
     app.include_router(events.router(queries, stats, feed))
     app.include_router(pages.router(queries, images, feed, rendered))
     said = watching.people if watching is not None else None
@@ -183,6 +183,19 @@ def create_app(
         app.include_router(routes)
     places.serves({route.path for route in iter_route_contexts(app.routes)})
     return app
+
+
+def _doors(
+    keys: AccessKeys | None,
+    logins: Logins | None,
+    tokens: Tokens | None,
+    guard: Guard,
+    rendered: pages.Pages,
+) -> Iterator[APIRouter]:
+    yield login.router(keys, logins, guard, rendered)
+    yield issue.router(logins, tokens)
+    yield password.router(keys, logins, guard, rendered)
+    yield members.router(keys, logins, rendered)
 
 
 def _watching(

@@ -85,6 +85,7 @@ DEEDS: Mapping[str, Deed] = {
     "GET /plates/{text:path}": Deed("view", "plate:{text}"),
     "GET /images/{path:path}": Deed("view", "picture:{path}", when=_by_itself),
     "GET /pictures/{token}": Deed("view", asks=False),
+    "POST /links": Deed("export"),
     "GET /alerts": Deed("list", "alerts"),
     "GET /alerts/stream": Deed("watch", "alerts", once=True),
     "GET /alerts/{alert_id}": Deed("view", "alert:{alert_id}"),
@@ -112,6 +113,13 @@ DEEDS: Mapping[str, Deed] = {
     "GET /dead-letters": Deed("list", "dead letters", filters=True),
     "GET /dead-letters/{place:path}": Deed("view", "dead letter:{place}"),
     "POST /dead-letters/redrive": Deed("redrive", "dead letters"),
+    "POST /people/users": Deed("add a user", asks=False),
+    "POST /people/users/{name}": Deed("change a user", "user:{name}", asks=False),
+    "POST /people/users/{name}/password": Deed("reset a password", "user:{name}", asks=False),
+    "POST /people/users/{name}/disable": Deed("disable a user", "user:{name}", asks=False),
+    "POST /people/users/{name}/enable": Deed("enable a user", "user:{name}", asks=False),
+    "POST /people/keys": Deed("add a key", asks=False),
+    "POST /people/keys/{key_id}/revoke": Deed("revoke a key", "key:{key_id}", asks=False),
 }
 
 # They show no plate and change nothing about people.
@@ -122,6 +130,7 @@ SILENT = frozenset(
         "GET /login",
         "POST /logout",
         "GET /password",
+        "GET /people",
         "GET /docs",
         "GET /openapi.json",
         "GET /metrics",
@@ -156,6 +165,7 @@ SILENT = frozenset(
 CLEAR = frozenset(
     {
         "GET /images/{path:path}",
+        "POST /links",
         "GET /dead-letters/{place:path}",
         "GET /rules/backtest",
         "POST /rules/backtest",

@@ -23,6 +23,7 @@ from api.visitor import visitor
 from images.store import ImageError, ImageStore, NoPicture
 from projections import veil
 from projections.access import Role
+from projections.pictures import may_see
 from projections.queries import Row, Search, SightingQueries
 from rules.pseudonym import pseudonym_of
 from rules.text import normalise
@@ -127,6 +128,8 @@ def router(queries: SightingQueries, images: ImageStore, feed: LiveFeed, pages: 
     @routes.get("/images/{path:path}")
     def picture(path: str) -> Response:
         url = "images/" + path
+        if not may_see(queries, url):
+            raise NoPicture(f"{url} is of no camera that {visitor().actor} may see")
         if link := images.link(url):
             # Kept for less long than the link is good for, so that none leads to a refusal.
             return RedirectResponse(link, 307, {"cache-control": "private, max-age=240"})
