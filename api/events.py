@@ -5,13 +5,16 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
-from api import models, parameters
+from api import models, paging, parameters
 from api.encode import Json, dumps
 from api.errors import NotFound
 from api.live import EventStream, LiveFeed, event
+from projections.finding import Finder, PlainFinder
 from projections.queries import Row, Search, SightingQueries
+from rules.neighbourhood import MOST_EDITS
 
 _AWAY: dict[int | str, dict[str, Any]] = {
     503: {"model": models.Problem, "description": "The database cannot be reached"},
@@ -28,8 +31,17 @@ def _answers(model: type, **more: Any) -> dict[str, Any]:
     return {"response_model": None, "responses": {**ok, **_AWAY, **more.get("also", {})}}
 
 
-def router(queries: SightingQueries, summary: Callable[[], Row], feed: LiveFeed) -> APIRouter:
-    """``/stats`` and everything under ``/events``."""
+def router(
+    queries: SightingQueries,
+    summary: Callable[[], Row],
+    feed: LiveFeed,
+    finder: Finder | None = None,
+) -> APIRouter:
+    """``/stats``, ``/search/fulltext`` and everything under ``/events``.
+
+    ``finder`` answers searches; without one ``queries`` do.
+    """
+    finder = finder or PlainFinder(queries)
     routes = APIRouter(tags=["sightings"])
 
     @routes.get("/stats", **_answers(models.StatsResponse))
@@ -59,42 +71,132 @@ def router(queries: SightingQueries, summary: Callable[[], Row], feed: LiveFeed)
                 examples=["34A*"],
             ),
         ] = None,
-        camera: Filter = None,
+        near: Annotated[
+            str | None,
+            Query(
+                max_length=parameters.MAX_TEXT,
+                description="A plate that `edits` characters away at most is found: one left out, "
+                "put in or replaced, or two neighbours exchanged, is one edit",
+                examples=["34A36837"],
+            ),
+        ] = None,
+        edits: Annotated[int, Query(ge=1, le=MOST_EDITS)] = 1,
+        confusable: Annotated[
+            bool, Query(description="Characters that are easily misread (0 and O, 8 and B) are one")
+        ] = False,
+        camera: Annotated[
+            list[Annotated[str, Field(max_length=200)]] | None,
+            Query(max_length=100, description="May be repeated: one of them"),
+        ] = None,
         site: Filter = None,
         zone: Filter = None,
         region: Filter = None,
         direction: Filter = None,
+        type: Filter = None,
+        colour: Filter = None,
+        make: Filter = None,
+        model: Filter = None,
         status: Literal["tentative", "confirmed", "revised", "ended", "retracted"] | None = None,
         min_confidence: Annotated[float | None, Query(ge=0, le=1)] = None,
+        max_confidence: Annotated[float | None, Query(ge=0, le=1)] = None,
+        watchlist: Annotated[
+            str | None, Query(max_length=200, description="An entry of this list means the plate")
+        ] = None,
+        tag: Annotated[
+            str | None, Query(max_length=200, description="The entry has this tag")
+        ] = None,
+        kind: Annotated[
+            Literal["allow", "deny", "notify"] | None,
+            Query(description="The entry is of this kind"),
+        ] = None,
         start_time: parameters.Time = None,
         end_time: parameters.Time = None,
         limit: parameters.Limit = 100,
         offset: parameters.Offset = 0,
+        cursor: parameters.Cursor = None,
         include_retracted: parameters.IncludeRetracted = False,
     ) -> Response:
         """Sightings that meet every filter given, by time of capture, newest first.
 
-        Times are of capture and both included. An unknown parameter is refused, since a
+        Plates are compared as they are shown (`plate_shown`): as a person corrected them, else as
+        read. Times are of capture; they and confidences are included. Deep pages: give
+        `next_cursor` as `cursor`, all else unchanged. An unknown parameter is refused, since a
         mistyped filter would widen the answer unnoticed.
         """
         parameters.refuse_unknown(request, known)
         start, end = parameters.read_times(start_time, end_time)
+        cameras = [one for given in camera or () if (one := parameters.text("camera", given))]
         wanted = Search(
             plate=parameters.text("plate", plate),
-            camera=parameters.text("camera", camera),
+            near=parameters.text("near", near),
+            edits=edits,
+            confusable=confusable,
+            camera=cameras or None,
             site=parameters.text("site", site),
             zone=parameters.text("zone", zone),
             region=parameters.text("region", region),
             direction=parameters.text("direction", direction),
+            type=parameters.text("type", type),
+            colour=parameters.text("colour", colour),
+            make=parameters.text("make", make),
+            model=parameters.text("model", model),
             status=status,
             min_confidence=min_confidence,
+            max_confidence=max_confidence,
+            watchlist=parameters.text("watchlist", watchlist),
+            tag=parameters.text("tag", tag),
+            kind=kind,
             start=start,
             end=end,
         )
-        rows = queries.search(wanted, limit, offset, retracted=include_retracted)
-        return Json({"count": len(rows), "limit": limit, "offset": offset, "events": rows})
+        after = paging.read_cursor(cursor, offset, wanted, include_retracted)
+        rows = finder.search(wanted, limit, offset, retracted=include_retracted, after=after)
+        return Json(
+            {
+                "count": len(rows),
+                "limit": limit,
+                "offset": offset,
+                "next_cursor": paging.next_cursor(rows, limit, wanted, include_retracted),
+                "events": rows,
+            }
+        )
 
     known = known_parameters(search)
+
+    @routes.get("/search/fulltext", **_answers(models.SearchResponse))
+    def full_text(
+        *,
+        q: Annotated[
+            str,
+            Query(
+                min_length=1,
+                max_length=200,
+                description="Words that a sighting must all have, by their beginnings",
+                examples=["34A36 north white"],
+            ),
+        ],
+        limit: parameters.Limit = 100,
+        offset: parameters.Offset = 0,
+        cursor: parameters.Cursor = None,
+    ) -> Response:
+        """Sightings that have every word somewhere, newest first.
+
+        A word is the beginning of a plate, or one typing error away from it; a whole other reading
+        of it; or the beginning of a word of camera, site, zone, lane, direction, region, or the
+        vehicle's type, make, model or colour. At most eight words count.
+        """
+        text = parameters.text("q", q) or ""
+        after = paging.read_cursor(cursor, offset, text)
+        rows = finder.full_text(text, limit, offset, after=after)
+        return Json(
+            {
+                "count": len(rows),
+                "limit": limit,
+                "offset": offset,
+                "next_cursor": paging.next_cursor(rows, limit, text),
+                "events": rows,
+            }
+        )
 
     @routes.get(
         "/events/stream",

@@ -50,11 +50,28 @@ _EVENT: dict[str, Any] = {
     "was": ["34A36831"],
     "alternatives": [{"text": "34A36831", "confidence": 0.011}],
     "box": {"x": 604, "y": 388, "width": 142, "height": 41},
+    "plate_shown": "34A36837",
+    "corrected": None,
 }
 
 
+class Correction(BaseModel):
+    """What a person said of a sighting that still stands. ``text`` is null where it is as read."""
+
+    text: str | None
+    hidden: bool
+    merged_into: UUID | None
+    correction_id: UUID
+    actor: str
+    at: datetime
+    comment: str
+
+
 class EventResponse(BaseModel):
-    """A sighting. Times are ISO 8601 in UTC; a picture's address is served under the server."""
+    """A sighting. Times are ISO 8601 in UTC; a picture's address is served under the server.
+
+    ``plate_shown`` is the plate as far as is known: as a person said, else as read.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": _EVENT})
 
@@ -101,6 +118,8 @@ class EventResponse(BaseModel):
     was: list[str]
     alternatives: list[dict[str, Any]]
     box: dict[str, int]
+    plate_shown: str
+    corrected: Correction | None
 
 
 class EventWithEvidence(EventResponse):
@@ -143,11 +162,15 @@ class CameraEventsResponse(BaseModel):
 
 
 class SearchResponse(BaseModel):
-    """Sightings that meet every filter, newest first; ``count`` is of this page."""
+    """Sightings that are meant, newest first; ``count`` is of this page.
+
+    ``next_cursor`` gives the next page; null where this one is the last.
+    """
 
     count: int
     limit: int
     offset: int
+    next_cursor: str | None
     events: list[EventResponse]
 
 

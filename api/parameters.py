@@ -1,7 +1,7 @@
 """The parameters that several endpoints take, each read in one place."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Annotated
 from uuid import UUID
 
@@ -19,6 +19,10 @@ Limit = Annotated[
 ]
 Offset = Annotated[
     int, Query(ge=0, le=MAX_OFFSET, description="Skip so many of the first, to page on")
+]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=100, description="`next_cursor` of the page before, to page on however deep"),
 ]
 IncludeRetracted = Annotated[
     bool, Query(description="Also sightings that were taken back (no plate, or merged)")
@@ -66,8 +70,8 @@ def read_cursor(given: str | None) -> int | None:
     return int(given)
 
 
-def read_time(name: str, text: str | None) -> datetime | None:
-    """A moment with its zone; without one it is UTC. Raises BadInput."""
+def read_time(name: str, text: str | None, zone: tzinfo = UTC) -> datetime | None:
+    """A moment in UTC; given without a zone it is of ``zone``. Raises BadInput."""
     if not text:
         return None
     # A + that was not percent-encoded reaches us as a space: 12:00:00 02:00 is 12:00:00+02:00.
@@ -79,7 +83,7 @@ def read_time(name: str, text: str | None) -> datetime | None:
             f"{name}={text!r} is no time: give ISO 8601 such as 2025-01-15T12:00:00Z"
         ) from None
     if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
+        moment = moment.replace(tzinfo=zone)
     try:
         return moment.astimezone(UTC)
     except OverflowError:

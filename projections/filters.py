@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from projections.asking import storable
+from rules.lookup import QuestionError
 
 FACETS = (
     "ARRAY['site ' || event.site_id, 'zone ' || event.zone, 'status ' || event.status, "
@@ -16,6 +17,19 @@ FACETS = (
     "'sure ' || floor(10 * least(1, greatest(0, event.plate_confidence)))::integer::text]"
 )
 """Of a sighting whatever few values have; as idx_facets in projections/migrations has it."""
+
+_COLUMNS = {
+    "site": "site_id",
+    "zone": "zone",
+    "status": "status",
+    "direction": "direction",
+    "region": "plate_region",
+    "type": "vehicle_type",
+    "colour": "vehicle_color",
+    "make": "vehicle_make",
+    "model": "vehicle_model",
+}
+"""Conditions of a search, by the columns that they are on."""
 
 STATUSES = ("tentative", "confirmed", "revised", "ended", "retracted")
 
@@ -83,8 +97,12 @@ class Conditions:
 
 
 def conditions(search: Search, after: After | None = None) -> Conditions:
-    """All that a search asks but the plate."""
+    """All that a search asks but the plate and lists. Raises rules.lookup.QuestionError."""
     found = Conditions()
+    for name in ("min_confidence", "max_confidence"):
+        value = getattr(search, name)
+        if value is not None and not 0 <= value <= 1:
+            raise QuestionError(f"{name}={value}: a confidence is 0 to 1")
     cameras = [search.camera] if isinstance(search.camera, str) else search.camera
     if cameras is not None:
         if len(cameras) == 1:
@@ -93,18 +111,9 @@ def conditions(search: Search, after: After | None = None) -> Conditions:
             found.add("event.camera_id = ANY(%s)", sorted(set(cameras)))
     # One condition for all, by whose elements' frequencies the server chooses between the index
     # of them (rare values) and that of the time (common ones).
-    named = {
-        "site": search.site,
-        "zone": search.zone,
-        "status": search.status,
-        "direction": search.direction,
-        "region": search.region,
-        "type": search.type,
-        "colour": search.colour,
-        "make": search.make,
-        "model": search.model,
-    }
-    facets = [f"{name} {value}" for name, value in named.items() if value is not None]
+    facets = [
+        f"{name} {value}" for name in _COLUMNS if (value := getattr(search, name)) is not None
+    ]
     if facets:
         found.add(f"{FACETS} @> %s", facets)
     low, high = search.min_confidence, search.max_confidence
@@ -112,22 +121,32 @@ def conditions(search: Search, after: After | None = None) -> Conditions:
         found.add("event.plate_confidence >= %s", low)
     if high is not None:
         found.add("event.plate_confidence <= %s", high)
-        tenths = range(int(10 * max(low or 0.0, 0.0)), int(10 * min(high, 1.0)) + 1)
         if high < _RARELY:
+            tenths = range(int(10 * (low or 0.0)), int(10 * high) + 1)
             found.add(f"{FACETS} && %s", [f"sure {tenth}" for tenth in tenths])
     if search.start is not None:
         found.add("event.captured_at >= %s", search.start)
     if search.end is not None:
         found.add("event.captured_at <= %s", search.end)
     if after is not None:
-        # Twice, since the row comparison, which an index could serve, has but one direction.
-        found.add("event.captured_at <= %s", after.captured_at)
-        found.add(
-            "(event.captured_at < %s OR event.event_id > %s::uuid)",
-            after.captured_at,
-            str(after.event_id),
-        )
+        go_on(found, after)
     return found
+
+
+def go_on(found: Conditions, after: After) -> None:
+    """Add that a sighting comes behind another, the latest capture first."""
+    # The first alone bounds a scan of the index by time.
+    found.add("event.captured_at <= %s", after.captured_at)
+    found.add(
+        "(event.captured_at < %s OR event.event_id > %s::uuid)",
+        after.captured_at,
+        str(after.event_id),
+    )
+
+
+def facet(column: str, value: str) -> str | None:
+    """A column's value as FACETS has it; None where it is not among them."""
+    return next((f"{name} {value}" for name, of in _COLUMNS.items() if of == column), None)
 
 
 _RARELY = 0.7

@@ -73,6 +73,11 @@ class PlateLookup:
             [value, ids, list(texts)],
         )
 
+    @staticmethod
+    def beginning(text: str) -> Plates:
+        """The same for plates that begin with a normal text, however many."""
+        return Plates(f"{TEXT} LIKE %s", [f"{text}%"])
+
     def of_pseudonym(self, pseudonym: str) -> Plates:
         """The same for the plates that are told by a pseudonym."""
         rows = self._texts(

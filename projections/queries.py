@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from projections.asking import Asking, Row
-from projections.filters import After, Conditions, Search, conditions
+from projections.filters import After, Conditions, Search, conditions, go_on
 from projections.grant import among, granted
 from projections.plate_lookup import PlateLookup
 from projections.schema import LIVE
@@ -62,7 +62,7 @@ class SightingQueries(Asking):
         self, url: str, schema: str = LIVE, connections: int = 8, timeout_ms: int = 5_000
     ) -> None:
         super().__init__(url, schema, "plate_events_hourly", connections, timeout_ms)
-        self._plates = PlateLookup(self._all)
+        self.plates = PlateLookup(self._all)
 
     def stats(self) -> Row:
         """Seeds' statistics of the sightings that stand: counts, first, last, averages.
@@ -141,10 +141,18 @@ class SightingQueries(Asking):
         shown = retracted or search.status == "retracted"
         return self._list(wanted, _BY_CAPTURE, (limit, offset), shown)
 
+    def standing(
+        self, wanted: Conditions, limit: int, offset: int = 0, *, after: After | None = None
+    ) -> list[Row]:
+        """Sightings that stand and meet conditions, latest capture first."""
+        if after is not None:
+            go_on(wanted, after)
+        return self._list(wanted, _BY_CAPTURE, (limit, offset), False)
+
     def _name_plate(self, search: Search, wanted: Conditions) -> None:
         """Add the condition on the plate, whatever it is found by."""
         if search.plate is not None and is_pseudonym(search.plate):
-            named = self._plates.of_pseudonym(search.plate)
+            named = self.plates.of_pseudonym(search.plate)
         else:
             refuse_guessing(search.plate)
             if search.near is not None or search.confusable:
@@ -152,7 +160,7 @@ class SightingQueries(Asking):
             asked = lookup(search.plate, search.near, search.edits, search.confusable)
             if asked is None:
                 return
-            named = self._plates.plates(asked)
+            named = self.plates.plates(asked)
         wanted.add(named.condition, *named.values)
 
     def there(
