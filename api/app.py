@@ -20,6 +20,7 @@ from api import (
     errors,
     events,
     exports,
+    heat,
     history,
     ingest,
     issue,
@@ -228,6 +229,7 @@ def _counted(
 ) -> Iterator[APIRouter]:
     if counts is not None:
         yield analytics.router(counts, queries, rendered)
+        yield heat.router(counts, queries, rendered)
 
 
 def _version() -> str:

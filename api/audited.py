@@ -83,6 +83,8 @@ DEEDS: Mapping[str, Deed] = {
     ),
     "GET /corrections": Deed("list", "corrections"),
     "GET /plates/{text:path}": Deed("view", "plate:{text}"),
+    "GET /plates/{text:path}/journey": Deed("journey", "plate:{text}"),
+    "GET /plates/{text:path}/companions": Deed("companions", "plate:{text}"),
     "GET /images/{path:path}": Deed("view", "picture:{path}", when=_by_itself),
     "GET /pictures/{token}": Deed("view", asks=False),
     "POST /links": Deed("export"),
@@ -140,6 +142,7 @@ SILENT = frozenset(
         "GET /reason",
         "POST /reason",
         "GET /watchlists",
+        "GET /cameras/heat",
         # What they bring is on alpr.reads.raw.
         "POST /ingest/reads",
         "POST /ingest/frigate",

@@ -115,3 +115,30 @@ class CompanionsResponse(BaseModel):
     looked_at: LookedAtResponse
     count: int
     companions: list[CompanionResponse]
+
+
+class BusyCamera(BaseModel):
+    """Sightings of a camera by hour of the day."""
+
+    camera_id: str
+    timezone: str = Field(description="By whose clock its hours are")
+    sightings: int
+    hours: list[int] = Field(description="24 counts, from midnight on")
+
+
+class NotCounted(BaseModel):
+    """Changes of sightings and hours that are not counted yet."""
+
+    changes: int
+    hours: int
+
+
+class HeatResponse(BaseModel):
+    """The busiest cameras by hour of the day, busiest first."""
+
+    start: datetime
+    end: datetime
+    behind: NotCounted | None
+    count: int
+    other: int = Field(description="Sightings of further cameras")
+    cameras: list[BusyCamera]

@@ -68,6 +68,7 @@ NEEDED: Mapping[str, Role | None] = {
     "GET /analytics/dwell": Role.OPERATOR,
     "GET /analytics/latency": Role.OPERATOR,
     "GET /analytics/quality": Role.OPERATOR,
+    "GET /cameras/heat": Role.OPERATOR,
     "GET /watchlists": Role.VIEWER,
     "GET /watchlists/{watchlist}": Role.VIEWER,
     "GET /watchlists/{watchlist}.csv": Role.VIEWER,
