@@ -228,6 +228,8 @@ class SqliteLog:
             for count in batches(self._topic(topic), partition, before):
                 dropped += count
                 time.sleep(TRIM_PAUSE_S)
+        if dropped:
+            self._topic(topic).settle()
         return dropped
 
     def erase(self, topic: str, partition: int, offsets: Sequence[int]) -> bool:
