@@ -58,7 +58,12 @@ def read(  # noqa: PLR0917 (what an address may say)
     zone = zone_of(name)
     if zone is None:
         raise BadInput(f"timezone={name!r} is no time zone: give a name such as Europe/Berlin")
-    start, end = parameters.read_times(start_time, end_time)
+    start, end = (
+        parameters.read_time(name, text, zone)
+        for name, text in (("start_time", start_time), ("end_time", end_time))
+    )
+    if start and end and start > end:
+        raise BadInput(f"start_time={start_time!r} is after end_time={end_time!r}: exchange them")
     if range_ is not None and (start or end):
         raise BadInput(
             f"range={range_} and a time were both given: leave out the one that is not meant"

@@ -6,15 +6,17 @@ correction or erasure can leave a drift. Marks are durable; a day is counted in 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import execute_values
 
 from projections.following import Following, Turn
 from projections.schema import DERIVED, LIVE
 from projections.shown import PEOPLE, STANDING, TEXT
-from rules.spread import CONFIDENCE, DWELL, LATENCY, MEASURES, READS, Measure
+from rules.spread import CONFIDENCE, DWELL, LATENCY, READS, Measure
 
 REST = 20
 """After a count of the newest day rest so many times as long as it took: 5 % of a processor."""
@@ -152,23 +154,26 @@ def _mark(turn: Turn, view: str) -> None:
 def count_day(cursor: Cursor, view: str, day: date) -> None:
     """Count the marked hours of a day (UTC), and its plates, from the sightings."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    bounds = {"start": start, "end": start + timedelta(days=1), "day": day}
+    end = start + timedelta(days=1)
     cursor.execute(
-        "DELETE FROM stale_hours WHERE hour >= %(start)s AND hour < %(end)s RETURNING hour", bounds
+        "DELETE FROM stale_hours WHERE hour >= %s AND hour < %s RETURNING hour", (start, end)
     )
-    hours = [hour for (hour,) in cursor.fetchall()]
-    cursor.execute(_quarters(view), {"hours": hours})
-    cursor.execute(_hours(view), {"hours": hours})
+    hours = sorted(hour for (hour,) in cursor.fetchall())
+    within = {"hours": hours, "first": hours[0], "until": hours[-1] + timedelta(hours=1)}
+    cursor.execute(_quarters(view), within)
+    _count_hours(cursor, view, within)
     for statement in _plates(view):
-        cursor.execute(statement, bounds)
+        cursor.execute(statement, {"start": start, "end": end, "day": day})
 
 
 def _rows(view: str) -> str:
-    """The sightings of the hours given, with what people said of them."""
+    """The sightings of the hours given, with what people said of them; in one stretch, since the
+    hours that are marked mostly lie side by side.
+    """
     return (
-        f"unnest(%(hours)s::timestamptz[]) AS wanted (hour) JOIN {view}.plate_events AS event "
-        "ON event.captured_at >= wanted.hour AND event.captured_at < wanted.hour + "
-        f"interval '1 hour' LEFT JOIN {PEOPLE}.corrected AS said USING (event_id)"
+        f"{view}.plate_events AS event LEFT JOIN {PEOPLE}.corrected AS said USING (event_id) "
+        "WHERE captured_at >= %(first)s AND captured_at < %(until)s "
+        f"AND {HOUR} = ANY(%(hours)s::timestamptz[])"
     )
 
 
@@ -176,16 +181,15 @@ def _quarters(view: str) -> str:
     """Replaces the counts of some hours by quarters; what is as it was is not written."""
     key = "quarter, camera_id, site_id, vehicle_type, region"
     return f"""
-        WITH now AS (
+        WITH now AS MATERIALIZED (
             SELECT {_QUARTER} AS quarter, camera_id, site_id,
                 coalesce(vehicle_type, '') AS vehicle_type, coalesce(plate_region, '') AS region,
                 count(*)::integer AS sightings
-            FROM {_rows(view)} WHERE {STANDING} GROUP BY 1, 2, 3, 4, 5
+            FROM {_rows(view)} AND {STANDING} GROUP BY 1, 2, 3, 4, 5
         ), gone AS (
             DELETE FROM counted_quarters AS counted
-            USING unnest(%(hours)s::timestamptz[]) AS wanted (hour)
-            WHERE counted.quarter >= wanted.hour
-                AND counted.quarter < wanted.hour + interval '1 hour'
+            WHERE counted.quarter >= %(first)s AND counted.quarter < %(until)s
+                AND date_trunc('hour', counted.quarter) = ANY(%(hours)s::timestamptz[])
                 AND NOT EXISTS (SELECT FROM now WHERE ({_each("now", key)})
                     = ({_each("counted", key)}))
         )
@@ -195,53 +199,67 @@ def _quarters(view: str) -> str:
     """
 
 
-def _hours(view: str) -> str:
-    """Replaces the histograms of some hours."""
-    numbers = {
-        "held": "count(*)",
-        "sightings": f"count(*) FILTER (WHERE {STANDING})",
-        "reads": f"coalesce(sum(event.reads) FILTER (WHERE {STANDING}), 0)",
-        "revised": f"count(*) FILTER (WHERE {STANDING} AND event.was <> '[]')",
-        "corrected": f"count(*) FILTER (WHERE {STANDING} AND said.text IS NOT NULL)",
-        "hidden": "count(*) FILTER (WHERE event.status <> 'retracted' AND said.hidden)",
-        "retracted": "count(*) FILTER (WHERE event.status = 'retracted' "
-        "AND event.merged_into IS NULL)",
-        "merged": "count(*) FILTER (WHERE event.status = 'retracted' "
-        "AND event.merged_into IS NOT NULL)",
-        "dwell": _histogram(DWELL),
-        "confidence": _histogram(CONFIDENCE),
-        "latency": _histogram(LATENCY),
-        "read_often": _histogram(READS),
-    }
-    names = ", ".join(numbers)
-    counted = ", ".join(f"{sql} AS {name}" for name, sql in numbers.items())
-    key = "hour, camera_id, site_id"
-    bins = ", ".join(
-        f"CASE WHEN {STANDING} THEN {bin_of(measure)} END AS {measure.name}_bin"
-        for measure in MEASURES.values()
-    )
-    return f"""
-        WITH now AS MATERIALIZED (
-            SELECT hour, camera_id, site_id, {counted}
-            FROM (SELECT wanted.hour, event.*, said.text, said.hidden, {bins}
-                FROM {_rows(view)}) AS event
-            CROSS JOIN LATERAL (SELECT event.text, event.hidden) AS said
-            GROUP BY 1, 2, 3
-        ), gone AS (
-            DELETE FROM counted_hours AS counted WHERE hour = ANY(%(hours)s::timestamptz[])
-                AND NOT EXISTS (SELECT FROM now WHERE ({_each("now", key)})
-                    = ({_each("counted", key)}))
-        )
-        INSERT INTO counted_hours AS counted ({key}, {names}) SELECT {key}, {names} FROM now
-        ON CONFLICT ({key}) DO UPDATE SET ({names}) = ({_each("excluded", names)})
-        WHERE ({_each("counted", names)}) IS DISTINCT FROM ({_each("excluded", names)})
+_NUMBERS = {
+    "held": "count(*)",
+    "sightings": f"count(*) FILTER (WHERE {STANDING})",
+    "reads": f"coalesce(sum(event.reads) FILTER (WHERE {STANDING}), 0)",
+    "revised": f"count(*) FILTER (WHERE {STANDING} AND event.was <> '[]')",
+    "corrected": f"count(*) FILTER (WHERE {STANDING} AND said.text IS NOT NULL)",
+    "hidden": "count(*) FILTER (WHERE event.status <> 'retracted' AND said.hidden)",
+    "retracted": "count(*) FILTER (WHERE event.status = 'retracted' AND event.merged_into IS NULL)",
+    "merged": "count(*) FILTER (WHERE event.status = 'retracted' "
+    "AND event.merged_into IS NOT NULL)",
+}
+_BINNED = {"dwell": DWELL, "confidence": CONFIDENCE, "latency": LATENCY, "read_often": READS}
+
+
+def _count_hours(cursor: Cursor, view: str, within: Mapping[str, Any]) -> None:
+    """Replaces the numbers and histograms of some hours.
+
+    The server tells each group's bins, and they are counted here: a histogram of 84 bins there
+    would be 84 conditions for each sighting.
     """
+    bins = ", ".join(
+        f"array_agg({bin_of(measure)}) FILTER (WHERE {STANDING})" for measure in _BINNED.values()
+    )
+    cursor.execute(
+        f"SELECT {HOUR} AS hour, camera_id, site_id, {', '.join(_NUMBERS.values())}, {bins} "
+        f"FROM {_rows(view)} GROUP BY 1, 2, 3",
+        within,
+    )
+    found: list[tuple[Any, ...]] = []
+    for row in cursor.fetchall():
+        numbers, groups = row[: -len(_BINNED)], row[-len(_BINNED) :]
+        histograms = (
+            _histogram(bins or (), measure)
+            for bins, measure in zip(groups, _BINNED.values(), strict=True)
+        )
+        found.append((*numbers, *histograms))
+    cursor.execute(
+        "DELETE FROM counted_hours WHERE hour = ANY(%s::timestamptz[]) "
+        "AND (hour, camera_id, site_id) NOT IN "
+        "(SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[]))",
+        (within["hours"], *([row[column] for row in found] for column in range(3))),
+    )
+    key = "hour, camera_id, site_id"
+    names = ", ".join((*_NUMBERS, *_BINNED))
+    execute_values(
+        cursor,
+        f"INSERT INTO counted_hours AS counted ({key}, {names}) VALUES %s "
+        f"ON CONFLICT ({key}) DO UPDATE SET ({names}) = ({_each('excluded', names)}) "
+        f"WHERE ({_each('counted', names)}) IS DISTINCT FROM ({_each('excluded', names)})",
+        found,
+        template=f"({', '.join(['%s'] * (3 + len(_NUMBERS)))}{', %s::integer[]' * len(_BINNED)})",
+        page_size=500,
+    )
 
 
-def _histogram(measure: Measure) -> str:
-    """An array of how many of a group are in each bin."""
-    counts = (f"count(*) FILTER (WHERE {measure.name}_bin = {n})" for n in range(measure.bins))
-    return f"ARRAY[{', '.join(counts)}]::integer[]"
+def _histogram(bins: Iterable[int], measure: Measure) -> str:
+    """How many are in each bin, as PostgreSQL reads an array."""
+    counts = [0] * measure.bins
+    for one in bins:
+        counts[one] += 1
+    return f"{{{','.join(map(str, counts))}}}"
 
 
 def _plates(view: str) -> tuple[str, ...]:
@@ -252,6 +270,7 @@ def _plates(view: str) -> tuple[str, ...]:
         'CREATE TEMP TABLE IF NOT EXISTS moved (plate text COLLATE "C", sightings integer, '
         "first_at timestamptz, last_at timestamptz, more bigint, was_last_at timestamptz) "
         "ON COMMIT DELETE ROWS",
+        "TRUNCATE pg_temp.found, pg_temp.moved",
         f"""
         INSERT INTO found
         SELECT {TEXT} AS plate, count(*)::integer AS sightings, min(captured_at) AS first_at,
