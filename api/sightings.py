@@ -39,7 +39,7 @@ def router(
             s={**fields, **view.details(row)},
             frame=frame,
             no_frame=no_frame,
-            places=sighting_view.places(
+            vote=sighting_view.places(
                 row["evidence"], row["plate_normalized_text"], row["plate_region"]
             ),
             reads=view.reads(row["evidence"], row["timezone"]),

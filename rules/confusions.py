@@ -107,7 +107,11 @@ def aligned(read: str, was: str) -> Iterator[tuple[str, str]]:
 
 
 def report(judged: Iterable[Judged], examples: int = 3) -> Report:
-    """What corrections tell; of each confusion so many sightings are named as examples."""
+    """What corrections tell; of each confusion so many sightings are named as examples.
+
+    Where more than half of the places differ it was another plate that was read, or a picture
+    that was taken: its characters are not compared.
+    """
     confusions: dict[tuple[str, str], Confusion] = {}
     cameras: dict[str, Share] = {}
     readers: dict[str, Share] = {}
@@ -125,8 +129,10 @@ def report(judged: Iterable[Judged], examples: int = 3) -> Report:
             share.no_plate += one.hidden and not one.merged
         told.confirmed += one.said == one.read
         told.second += wrong and one.second
-        for read, was in aligned(one.read, one.said or one.read):
-            if read != was:
+        pairs = list(aligned(one.read, one.said or one.read))
+        different = [pair for pair in pairs if pair[0] != pair[1]]
+        if 2 * len(different) <= len(pairs):
+            for read, was in different:
                 found = confusions.setdefault((read, was), Confusion(read, was))
                 found.count += 1
                 found.cameras[one.camera] += 1
