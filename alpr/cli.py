@@ -31,6 +31,7 @@ COMMANDS = {
     "log": ("alpr.commands.log", "copy a log into Kafka, once or as it grows; close one"),
     "keys": ("alpr.commands.keys", "who may ask the API: make a key, list all, revoke one"),
     "forget": ("alpr.commands.forget", "erase all that is known of a plate"),
+    "users": ("alpr.commands.users", "who logs in: add, list, role, cameras, password, disable"),
     "topics": ("alpr.commands.topics", "make a log's topics on Kafka; list them with their lag"),
     "doctor": ("alpr.commands.doctor", "ask every server of the settings whether it is there"),
     "rules": ("alpr.commands.rules", "alert rules: list, apply, test, try on history"),
@@ -41,6 +42,10 @@ COMMANDS = {
     "alerts": ("alpr.commands.alerts", "what rules found: list, acknowledge, resolve, comment"),
     "notify": ("alpr.commands.notify", "deliver alerts by mail, chat, webhook, SMS"),
     "keep": ("alpr.commands.keep", "keep what searches and analytics need up to date"),
+    "subscriptions": (
+        "alpr.commands.subscriptions",
+        "webhooks of sightings: list, add, remove, pause, resume",
+    ),
     "settings": ("alpr.commands.settings", "print the settings in effect, passwords masked"),
 }
 _ROOMS = (

@@ -5,6 +5,7 @@ import re
 import sys
 from datetime import datetime, timedelta
 
+from alpr.commands.users import CLEAR, cameras_of
 from alpr.errors import AlprError, ConfigError
 from alpr.settings import Settings
 from alpr.wiring import open_database, open_keys
@@ -29,6 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--expires", default=_LIFE, metavar="LIFE", help=f"such as 90d, 12h or never ({_LIFE})"
     )
+    create.add_argument("--cameras", metavar="A,B", help="the only ones it sees; all if left out")
+    create.add_argument("--clear", action="store_true", help=CLEAR)
     commands.add_parser("list", help="every key ever made, without its secret")
     revoke = commands.add_parser("revoke", help="end a key and its sessions, at once and for ever")
     revoke.add_argument("key_id", metavar="ID", help="the letters between alpr_ and the next _")
@@ -41,11 +44,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         name = arguments.name.strip()
         if not 1 <= len(name) <= 64 or not name.isprintable():
             raise ConfigError(f"--name {name!r} is no name: give 1 to 64 characters to know it by")
+        role = Role(arguments.role)
+        cameras = cameras_of(arguments.cameras, role)
+        clear = True if arguments.clear else None
     database = open_database(settings)
     keys = open_keys(database)
     try:
         if arguments.what == "create":
-            _create(keys, name, Role(arguments.role), life)
+            _tell(*keys.create(name, role, life, cameras=cameras, clear=clear))
         elif arguments.what == "list":
             _list(keys)
         else:
@@ -56,20 +62,20 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _create(keys: AccessKeys, name: str, role: Role, life: timedelta | None) -> None:
-    key, text = keys.create(name, role, life)
+def _tell(key: Key, text: str) -> None:
     # The key alone on stdout, so that a script can take it.
     print(text)
     ends = f"until {_day(key.expires_at)}" if key.expires_at else "until it is revoked"
+    seen = "" if key.cameras is None else f" of {', '.join(sorted(key.cameras))}"
     print(
-        f"{name}: {role.value}, {ends}. Keep the key now, it cannot be shown again; "
+        f"{key.name}: {key.role.value}{seen}, {ends}. Keep the key now, it cannot be shown again; "
         f"`alpr keys revoke {key.key_id}` ends it.",
         file=sys.stderr,
     )
 
 
 def _list(keys: AccessKeys) -> None:
-    table = [("ID", "NAME", "ROLE", "STATE", "CREATED", "EXPIRES", "LAST USED")]
+    table = [("ID", "NAME", "ROLE", "CAMERAS", "STATE", "CREATED", "EXPIRES", "LAST USED")]
     table += [_row(key) for key in keys.all()]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
@@ -78,7 +84,8 @@ def _list(keys: AccessKeys) -> None:
 
 def _row(key: Key) -> tuple[str, ...]:
     times = (_day(key.created_at), _day(key.expires_at), _day(key.last_used_at))
-    return (key.key_id, key.name, key.role.value, key.state, *times)
+    cameras = "all" if key.cameras is None else ",".join(sorted(key.cameras))
+    return (key.key_id, key.name, key.role.value, cameras, key.state, *times)
 
 
 def _revoke(keys: AccessKeys, given: str) -> None:

@@ -44,7 +44,7 @@ def complaints_of(page: Page) -> list[str]:
 
 
 def log_in(page: Page, key: str) -> None:
-    page.get_by_label("Key").fill(key)
+    page.get_by_label("Password or key").fill(key)
     page.get_by_role("button", name="Log in").click()
 
 
@@ -60,7 +60,7 @@ def test_with_a_key_one_comes_to_the_page_that_was_asked_for_and_out_again(
     complaints = complaints_of(page)
     page.goto(f"/sightings/{event_id(SHOWN)}")
     expect(page.locator("h1")).to_have_text("Log in")
-    expect(page.get_by_label("Key")).to_be_focused()
+    expect(page.get_by_label("Name")).to_be_focused()
     assert not_wider_than_its_screen(page)
     page.screenshot(path=tmp_path / "login.png")
     log_in(page, key)
