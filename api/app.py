@@ -20,6 +20,7 @@ from api import (
     errors,
     events,
     exports,
+    forgetting,
     heat,
     history,
     ingest,
@@ -37,6 +38,7 @@ from api import (
     rules,
     service,
     sightings,
+    subscriptions,
     system,
     watchlists,
 )
@@ -56,6 +58,7 @@ from images.links import SignedLinks
 from images.store import ImageStore
 from projections.access import AccessKeys
 from projections.analytics import Analytics
+from projections.finding import Finder
 from projections.passwords import Passwords
 from projections.queries import SightingQueries
 
@@ -92,10 +95,13 @@ def create_app(
     watching: Watching | None = None,
     intake: Intake | None = None,
     people: exports.People | None = None,
+    subscribing: subscriptions.Subscribing | None = None,
     desk: dead_letters.Desk | None = None,
     whole: system.System | None = None,
     privacy: Privacy | None = None,
     counts: Analytics | None = None,
+    finder: Finder | None = None,
+    forgettings: forgetting.Forgettings | None = None,
 ) -> FastAPI:
     """The application on a read model, a picture store and keys, which stay the caller's.
 
@@ -109,7 +115,8 @@ def create_app(
     are good without a key; without them none is. ``watching`` brings alerts, rules and watchlists;
     without it there are none. ``desk`` looks into dead letters, ``whole`` tells how the system is.
     ``privacy`` writes down who looks at plates, and hides them from who may not see them; without
-    it neither is done. ``counts`` answers analytics; without it there are none.
+    it neither is done. ``counts`` answers analytics; without it there are none. ``finder`` answers
+    searches; without one ``queries`` do. ``forgettings`` forget plates; without them nobody can.
     """
     feeds = [LiveFeed(queries, pace)]
     if watching is not None:
@@ -164,11 +171,12 @@ def create_app(
     app.include_router(service.router(app, queries, stats, metrics, rendered, keys is not None))
     for routes in _doors(keys, logins, tokens, guard, rendered):
         app.include_router(routes)
-    app.include_router(events.router(queries, stats, feed))
+    app.include_router(events.router(queries, stats, feed, finder))
     app.include_router(pages.router(queries, images, feed, rendered))
     said = watching.people if watching is not None else None
     app.include_router(sightings.router(queries, images, rendered, said))
-    app.include_router(plates.router(queries, rendered, watching))
+    for routes in _plates(forgettings, queries, watching, rendered):
+        app.include_router(routes)
     app.include_router(pictures.router(queries, images, links))
     if privacy is not None:
         app.include_router(reason.router(rendered, required=privacy.reasons))
@@ -177,6 +185,7 @@ def create_app(
             app.include_router(audit_page.router(privacy.queries, names, rendered, clock))
     app.include_router(ingest.router(intake))
     app.include_router(exports.router(queries, images, people))
+    app.include_router(subscriptions.router(subscribing))
     if watching is not None:
         for routes in _watching(watching, queries, images, feeds[-1], rendered):
             app.include_router(routes)
@@ -213,6 +222,17 @@ def _watching(
     yield watchlists.router(watching, rendered)
     if watching.people is not None:
         yield corrections.router(watching, watching.people, queries, rendered)
+
+
+def _plates(
+    forgettings: forgetting.Forgettings | None,
+    queries: SightingQueries,
+    watching: Watching | None,
+    rendered: pages.Pages,
+) -> Iterator[APIRouter]:
+    if forgettings is not None:
+        yield forgetting.router(forgettings, queries, rendered)
+    yield plates.router(queries, rendered, watching)
 
 
 def _inside(

@@ -14,7 +14,8 @@ from fastapi import Request
 from api.errors import wants_page
 from rules.pseudonym import Pseudonyms, is_pseudonym, pseudonym_of
 
-_PLATES = frozenset({"plate", "plate_text", "text", "q"})  # parameters that hold one, as typed
+# Parameters that hold a plate, as typed.
+_PLATES = frozenset({"plate", "plate_text", "text", "q", "near"})
 # Parameters that are told as they are. What is not among them, nor a plate, is told as a keyed
 # hash: nobody knows what a later endpoint takes.
 _PLAIN = frozenset(
@@ -72,6 +73,7 @@ DEEDS: Mapping[str, Deed] = {
     "GET /events/stream": Deed("watch", "live", once=True),
     "GET /events/recent": Deed("list", "recent"),
     "GET /events/search": Deed("search"),
+    "GET /search/fulltext": Deed("search"),
     "GET /events/plate/{plate_text:path}": Deed("search", "plate:{plate_text}"),
     "GET /events/camera/{camera_id:path}": Deed("list", "camera:{camera_id}"),
     "GET /events/{event_id}": Deed("view", "sighting:{event_id}"),
@@ -83,6 +85,7 @@ DEEDS: Mapping[str, Deed] = {
     ),
     "GET /corrections": Deed("list", "corrections"),
     "GET /plates/{text:path}": Deed("view", "plate:{text}"),
+    "GET /plates/{text:path}/forget": Deed("view", "plate:{text}"),
     "GET /plates/{text:path}/journey": Deed("journey", "plate:{text}"),
     "GET /plates/{text:path}/companions": Deed("companions", "plate:{text}"),
     "GET /images/{path:path}": Deed("view", "picture:{path}", when=_by_itself),
@@ -108,10 +111,16 @@ DEEDS: Mapping[str, Deed] = {
     "POST /password": Deed("change the password", "own", asks=False),
     "GET /plates/{text:path}/journey": Deed("journey", "plate:{text}"),
     "GET /plates/{text:path}/companions": Deed("companions", "plate:{text}"),
+    "POST /subscriptions": Deed("subscribe", "subscriptions"),
+    "DELETE /subscriptions/{subscription_id}": Deed("unsubscribe", "subscriptions"),
+    "POST /subscriptions/{subscription_id}/pause": Deed("unsubscribe", "subscriptions"),
+    "POST /subscriptions/{subscription_id}/resume": Deed("subscribe", "subscriptions"),
     "GET /export/sightings.csv": Deed("export"),
     "GET /export/sightings.json": Deed("export"),
     "GET /export/sightings.ndjson": Deed("export"),
     "GET /sightings/{event_id}/evidence.zip": Deed("export", "sighting:{event_id}"),
+    "GET /analytics": Deed("list", "analytics"),
+    "GET /analytics/top": Deed("list", "analytics/top"),
     "GET /dead-letters": Deed("list", "dead letters", filters=True),
     "GET /dead-letters/{place:path}": Deed("view", "dead letter:{place}"),
     "POST /dead-letters/redrive": Deed("redrive", "dead letters"),
@@ -127,6 +136,9 @@ DEEDS: Mapping[str, Deed] = {
 # They show no plate and change nothing about people.
 SILENT = frozenset(
     {
+        # Who forgets writes that down itself, with the log that it erases from.
+        "POST /plates/{text:path}/forget",
+        "GET /forgetting/{number}",
         "GET /health",
         "GET /static/{name}",
         "GET /login",
@@ -143,6 +155,14 @@ SILENT = frozenset(
         "POST /reason",
         "GET /watchlists",
         "GET /cameras/heat",
+        # Counts alone.
+        "GET /analytics/counts",
+        "GET /analytics/groups",
+        "GET /analytics/week",
+        "GET /analytics/plates",
+        "GET /analytics/dwell",
+        "GET /analytics/latency",
+        "GET /analytics/quality",
         # What they bring is on alpr.reads.raw.
         "POST /ingest/reads",
         "POST /ingest/frigate",
@@ -155,6 +175,7 @@ SILENT = frozenset(
         "GET /rules/new",
         "GET /rules/{name:path}",
         "POST /rules/test",
+        "GET /subscriptions",
         "GET /rules/backtest",
         "DELETE /rules/backtest/{number}",
         "POST /rules",
@@ -175,6 +196,8 @@ CLEAR = frozenset(
         "GET /rules/backtest/{number}",
         "POST /rules",
         "PUT /rules/{name:path}",
+        "POST /subscriptions",
+        "POST /subscriptions/{subscription_id}/resume",
     }
 )
 """Routes that show plates in ways that nothing veils: only for who may see plates as they are."""

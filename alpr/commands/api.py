@@ -24,6 +24,7 @@ from alpr.wiring import (
     open_codec,
     open_database,
     open_evidence,
+    open_forgetting,
     open_images,
     open_intake,
     open_keys,
@@ -31,11 +32,15 @@ from alpr.wiring import (
     open_people_queries,
     open_privacy,
     open_queries,
+    open_subscribing,
     open_tokens,
 )
 
 if TYPE_CHECKING:
+    from alpr.forget import Forgotten
+    from alpr.wiring import Database
     from api.backtests import Backtest
+    from api.forgetting import Forget
     from projections.access import AccessKeys
     from rules.alerts.rule import Rule
 
@@ -66,6 +71,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from alpr.system import open_system
     from api.app import create_app
     from api.backtests import Backtests
+    from api.forgetting import Forgettings
     from api.counted import Counted
     from api.serve import Certificate, ServeError, serve
     from api.voice import Voice
@@ -112,8 +118,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             counts=counts,
             intake=intake,
             people=open_evidence(database),
+            subscribing=open_subscribing(settings, database),
             desk=DlqDesk(settings, _now),
             whole=open_system(settings, database, _now),
+            forgettings=Forgettings(_forget(settings, database)),
         )
         if keys is not None:
             scheme = "https" if settings.tls_cert else "http"
@@ -139,6 +147,16 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         ended.set()
         database.stop()
     return 0
+
+
+def _forget(settings: Settings, database: "Database") -> "Forget":
+    """What forgets a plate, as the API asks for it."""
+
+    def forget(plate: str, actor: str, reason: str, tell: Callable[[str], None]) -> "Forgotten":
+        with closing(open_log(settings)) as log:
+            return open_forgetting(settings, database, log, tell)(plate, actor, reason)
+
+    return forget
 
 
 def _backtest(settings: Settings) -> "Backtest":
