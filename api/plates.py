@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -29,6 +30,7 @@ from rules.text import normalise
 LOOKED = 1000
 """The latest passes that a plate's page draws its habits and its last ways from."""
 _HALTS = 200  # of a page of a journey
+_LATEST = 40  # halts that a plate's page draws and names at most
 _WAYS = 6  # that a plate's page names
 _CROPS = 18
 _ALERTS = 5
@@ -204,7 +206,7 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
             cameras=cameras,
             best=shown and _crop(shown),
             week=plate_view.week(rows),
-            crops=[_crop(row) for row in rows if row["plate_image_url"]][:_CROPS],
+            crops=list(map(_crop, islice((r for r in rows if r["plate_image_url"]), _CROPS))),
             **_ways(journeys, plates, rows),
             **_watch(watching, plates[0]),
             sightings=[view.card(row) for row in listed[:PER_PAGE]],
@@ -320,8 +322,8 @@ def _ways(journeys: Journeys, plates: Sequence[str], rows: list[Row]) -> Row:
     if not visitor().may(Role.INVESTIGATOR) or not rows:
         return {"way": None, "maps": None, "ways": []}
     # In event time; the latest halts alone, so that the page stays quick and short.
-    latest = rows[:_HALTS][::-1]
-    before = _first(rows[_HALTS : _HALTS + 1])
+    latest = rows[:_LATEST][::-1]
+    before = _first(rows[_LATEST : _LATEST + 1])
     made = trips([plate_view.stop_of(row) for row in latest], before=before)[::-1]
     by_id = {str(row["event_id"]): row for row in latest}
     # One camera is no way: the latest that is one is shown first, if there is any among the last.

@@ -159,6 +159,15 @@ def _marks(
     for place in places:
         label = _label(place.cameras)
         long = sum(_LETTER if c.islower() or c in " .-_/1iIl" else _CAPITAL for c in label)
+        reach = long + place.half + 2 * _LINE  # no label of this place goes farther
+        close = [
+            box
+            for box in taken
+            if box[0] < place.x + reach
+            and box[2] > place.x - reach
+            and box[1] < place.y + 3 * _LINE
+            and box[3] > place.y - 3 * _LINE
+        ]
         best: tuple[float, tuple[float, float, float, float], str] | None = None
         side, over, under = place.half + 5, _PILL + 4 + _LINE, _PILL + 4
         for x, y, anchor in (
@@ -174,9 +183,11 @@ def _marks(
             box = (x, y, x + long, y + _LINE)
             out = max(0, 4 - x) + max(0, x + long + 4 - width)
             out += max(0, 4 - y) + max(0, y + _LINE + 4 - height)
-            covered = out * 100 + sum(_shared(box, other) for other in taken)
+            covered = out * 100 + sum(_shared(box, other) for other in close)
             if best is None or covered < best[0]:
                 best = (covered, box, anchor)
+            if not covered:
+                break
         assert best is not None
         _, box, anchor = best
         taken.append(box)
@@ -201,9 +212,11 @@ def _label(cameras: Sequence[str]) -> str:
 
 
 def _shared(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    if other[0] >= one[2] or other[2] <= one[0] or other[1] >= one[3] or other[3] <= one[1]:
+        return 0.0
     across = min(one[2], other[2]) - max(one[0], other[0])
     along = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, across) * max(0.0, along)
+    return across * along
 
 
 def _arrows(
