@@ -71,8 +71,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from alpr.system import open_system
     from api.app import create_app
     from api.backtests import Backtests
-    from api.forgetting import Forgettings
     from api.counted import Counted
+    from api.forgetting import Forgettings
     from api.serve import Certificate, ServeError, serve
     from api.voice import Voice
     from api.watching import Watching
