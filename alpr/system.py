@@ -189,6 +189,7 @@ def servers(settings: Settings, database: Database) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for check in checks(settings):
         one: dict[str, Any] = {"name": check.name, "where": check.where, "means": check.means}
+        one |= {"told": None, "error": None}
         try:
             embedded = check.name == "database" and settings.database_url == EMBEDDED
             one["told"] = _version(database) if embedded else check.ask()

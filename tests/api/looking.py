@@ -43,8 +43,12 @@ class Eyes:
         self.page.wait_for_function("!document.querySelector('[aria-busy=true]')")
 
     def keep(self, file: Path) -> None:
-        """The whole page as a picture; what is on its way in is let arrive."""
-        self.page.screenshot(path=file, full_page=True, animations="disabled")
+        """The whole page as a picture, as a screen would show it that is as high."""
+        width, height = SIZES[self.size]
+        whole = self.page.evaluate("document.documentElement.scrollHeight")
+        self.page.set_viewport_size({"width": width, "height": max(height, min(whole, 8000))})
+        self.page.screenshot(path=file, animations="disabled")
+        self.page.set_viewport_size({"width": width, "height": height})
 
     def problems(self) -> list[str]:
         """What is wrong with the page as it is now, a line each."""
