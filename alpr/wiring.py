@@ -424,6 +424,7 @@ def open_chores(settings: Settings, database: Database) -> "list[Chore]":
     from projections.camera_retention import CameraRetention
     from projections.forgetting import Forgetting
     from projections.naming import Naming
+    from projections.listed import Listed
     from projections.plate_index import PlateIndex
     from projections.rollups import Rollups
 
@@ -431,6 +432,7 @@ def open_chores(settings: Settings, database: Database) -> "list[Chore]":
     return [
         PlateIndex(database.url),
         Naming(database.url, open_pseudonyms(settings)),
+        Listed(database.url),
         Rollups(database.url),
         Forgetting(database.url, log, open_codec(settings, waits=True)),
         CameraRetention(database.url, log, open_images(settings)),

@@ -144,6 +144,18 @@ def go_on(found: Conditions, after: After) -> None:
     )
 
 
+def listing(search: Search) -> Conditions | None:
+    """What is asked of an ``entry`` of a watchlist; None where nothing is."""
+    found = Conditions()
+    if search.watchlist is not None:
+        found.add("entry.watchlist = %s", search.watchlist)
+    if search.tag is not None:
+        found.add("%s = ANY(entry.tags)", search.tag)
+    if search.kind is not None:
+        found.add("entry.kind = %s", search.kind)
+    return found if found.texts else None
+
+
 def facet(column: str, value: str) -> str | None:
     """A column's value as FACETS has it; None where it is not among them."""
     return next((f"{name} {value}" for name, of in _COLUMNS.items() if of == column), None)

@@ -30,6 +30,7 @@ _BATCH = 10_000  # rows of a COPY: some 4 MB
 _COLUMNS = "text, folded, keys, grams"
 _KNOWN = "SELECT text FROM plates WHERE text = ANY(%s)"
 _ADD = f"INSERT INTO plates ({_COLUMNS}) VALUES %s ON CONFLICT DO NOTHING"
+_FRESH = "INSERT INTO fresh_plates VALUES %s ON CONFLICT DO NOTHING"
 _WORD = "INSERT INTO vocabulary VALUES %s ON CONFLICT DO NOTHING"
 _HEARD = (
     f"INSERT INTO cursors VALUES ('{CORRECTED}', '{PEOPLE}.corrected'::regclass, %s) "
@@ -70,7 +71,10 @@ class PlateIndex:
         self._look_at_corrections()
         if not done and self._stale and self._clock() - self._swept >= SWEEP_S:
             with self._following.transaction() as cursor:
-                cursor.execute(f"DELETE FROM plates WHERE {self._gone}")
+                cursor.execute(
+                    f"DELETE FROM plates WHERE {self._gone}; DELETE FROM listed "
+                    "WHERE NOT EXISTS (SELECT FROM plates WHERE plates.text = listed.text)"
+                )
             self._swept, self._stale = self._clock(), False
         return done
 
@@ -163,7 +167,9 @@ class PlateIndex:
         cursor.execute(_KNOWN, (list(wanted),))
         wanted -= {text for (text,) in cursor.fetchall()}
         if wanted:
-            execute_values(cursor, _ADD, [_row(text) for text in sorted(wanted)], page_size=500)
+            fresh = sorted(wanted)
+            execute_values(cursor, _ADD, [_row(text) for text in fresh], page_size=500)
+            execute_values(cursor, _FRESH, [(text,) for text in fresh], page_size=500)
 
     def _build(self, cursor: Cursor, texts: str) -> None:
         """Fill a new table, make its indexes, and put it in the place of the empty one.
@@ -185,6 +191,7 @@ class PlateIndex:
             "CREATE INDEX building_pseudonym ON building (pseudonym); "
             "ANALYZE building; "
             "DROP TABLE plates; "
+            "TRUNCATE listed, listed_entries; "  # to be matched with all of these
             "ALTER TABLE building RENAME TO plates; "
             "ALTER INDEX building_pkey RENAME TO plates_pkey; "
             "ALTER INDEX building_folded RENAME TO idx_plates_folded; "

@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from projections.alert_schema import ALERTS_LIVE
 from projections.asking import Row
+from projections.filters import Conditions
 from projections.plate_index import CHORE, CORRECTED
 from projections.schema import DERIVED
 from projections.shown import PEOPLE, TEXT
@@ -17,6 +19,12 @@ from rules.wildcard import is_pattern, like, wanted_grams
 MOST = 2_000
 """Plates that sightings are looked for by: of a pattern that means more, the next hundred
 sightings are found sooner by going through them in the order of time."""
+
+LISTED_AS = (
+    f"{DERIVED}.listed AS named JOIN {ALERTS_LIVE}.watchlist AS entry "
+    "ON entry.watchlist = named.watchlist AND entry.plate = named.entry"
+)
+"""Plates with the entries of watchlists that mean them (projections/listed.py)."""
 
 Ask = Callable[[str, Any], list[Row]]
 
@@ -101,6 +109,14 @@ class PlateLookup:
             found = self._all_texts(asked)
         means = sorted({text for text in found if asked.means(text)})
         return None if limit and len(means) > most else means
+
+    def listed(self, entry: Conditions, most: int = MOST) -> list[str] | None:
+        """The plates that entries of watchlists mean; None where they are more than ``most``."""
+        found = self._texts(
+            f"SELECT DISTINCT named.text FROM {LISTED_AS} {entry.where()}LIMIT {most + 1}",
+            entry.values,
+        )
+        return None if len(found) > most else found
 
     def _indexed(self, asked: Lookup) -> tuple[str, list[Any]]:
         """Conditions on the index, necessary but perhaps not sufficient."""

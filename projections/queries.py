@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from projections.asking import Asking, Row
-from projections.filters import After, Conditions, Search, conditions, go_on
+from projections.filters import After, Conditions, Search, conditions, go_on, listing
 from projections.grant import among, granted
-from projections.plate_lookup import PlateLookup
+from projections.plate_lookup import LISTED_AS, PlateLookup
 from projections.schema import LIVE
 from projections.shown import FROM, PEOPLE, STANDING, TEXT
 from projections.veil import refuse_guessing
@@ -138,6 +138,7 @@ class SightingQueries(Asking):
         wanted = conditions(search, after)
         if not wanted.impossible:
             self._name_plate(search, wanted)
+            self._name_list(search, wanted)
         shown = retracted or search.status == "retracted"
         return self._list(wanted, _BY_CAPTURE, (limit, offset), shown)
 
@@ -162,6 +163,23 @@ class SightingQueries(Asking):
                 return
             named = self.plates.plates(asked)
         wanted.add(named.condition, *named.values)
+
+    def _name_list(self, search: Search, wanted: Conditions) -> None:
+        """Add that an entry of a watchlist means the plate, as it stands and at that time."""
+        entry = listing(search)
+        if entry is None:
+            return
+        texts = self.plates.listed(entry)
+        if texts is not None:
+            named = self.plates.of(texts)
+            wanted.add(f"({named.condition})", *named.values)
+        wanted.add(
+            f"EXISTS (SELECT FROM {LISTED_AS} WHERE named.text = {TEXT} AND "
+            f"{' AND '.join(entry.texts)} "
+            "AND (entry.valid_from IS NULL OR event.captured_at >= entry.valid_from) "
+            "AND (entry.valid_to IS NULL OR event.captured_at < entry.valid_to))",
+            *entry.values,
+        )
 
     def there(
         self, camera_id: str, camera_group: str | None, at: datetime, margin: timedelta
