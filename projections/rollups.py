@@ -296,7 +296,7 @@ def _plates(view: str) -> tuple[str, ...]:
         SELECT plate, %(day)s, sightings, first_at, last_at,
             (SELECT last_at FROM plate_days AS earlier WHERE earlier.plate = moved.plate
              AND earlier.day < %(day)s ORDER BY earlier.day DESC LIMIT 1)
-        FROM moved WHERE sightings IS NOT NULL
+        FROM moved WHERE sightings IS NOT NULL ORDER BY plate
         ON CONFLICT (plate, day) DO UPDATE SET sightings = excluded.sightings,
             first_at = excluded.first_at, last_at = excluded.last_at
         """,
@@ -314,7 +314,8 @@ def _plates(view: str) -> tuple[str, ...]:
             AND days.before IS DISTINCT FROM latest.last_at
         """,
         """
-        INSERT INTO plate_totals AS totals SELECT plate, more FROM moved WHERE more <> 0
+        INSERT INTO plate_totals AS totals
+        SELECT plate, more FROM moved WHERE more <> 0 ORDER BY plate
         ON CONFLICT (plate) DO UPDATE SET sightings = totals.sightings + excluded.sightings
         """,
         "DELETE FROM plate_totals USING moved WHERE plate_totals.plate = moved.plate "
