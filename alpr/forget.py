@@ -7,11 +7,13 @@ up to date by the tombstones. Nothing is kept of the plate but its keyed hash in
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from eventlog.log import Append, Entry, Log
 from eventlog.span import span
+from images.store import NoPicture
 from projections.forgetting import bury
 from rules.alerts.watch import entry_key
 from rules.forgetting import pictures, says, tracks
@@ -107,12 +109,12 @@ class Forgetting:
         for number, url in enumerate(sorted(found.images)):
             if number % 1_000 == 0:
                 self._tell(f"pictures: {number:,} of {len(found.images):,}")
-            self._images.delete(url)
+            self._remove(url)
         self._drop(RAW.name, raw.offsets, done)
         for topic in (REJECTED.name, DLQ.name):
             held = self._offsets(topic, lambda _, record: self._holds(record, plate, found))
             for url in held.images:
-                self._images.delete(url)
+                self._remove(url)
             self._drop(topic, held.offsets, done)
             found.images |= held.images
         told = self._offsets(
@@ -124,6 +126,11 @@ class Forgetting:
         return Forgotten(
             done.sightings, alerts, len(found.images), done.erased, done.left, done.rules
         )
+
+    def _remove(self, url: str) -> None:
+        # An ingested record may name what never was a picture here.
+        with suppress(NoPicture):
+            self._images.delete(url)
 
     def _note(self, plate: str, actor: str, reason: str) -> None:
         entry: AuditEntry = {

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
@@ -119,7 +120,8 @@ class CameraRetention:
             for found, partition, _, plate, vehicle, frame, evidence in rows:
                 named = {"plate_url": plate, "vehicle_url": vehicle, "frame_url": frame}
                 for url in sorted(pictures(named) | pictures(evidence)):
-                    self._images.delete(url)
+                    with suppress(NoPicture):
+                        self._images.delete(url)
                 keys[partition].append(str(found).encode())
             bury(self._log, DETECTED.name, keys)
             event_id, at = rows[-1][0], rows[-1][2]
