@@ -42,6 +42,7 @@ COMMANDS = {
     "alerts": ("alpr.commands.alerts", "what rules found: list, acknowledge, resolve, comment"),
     "notify": ("alpr.commands.notify", "deliver alerts by mail, chat, webhook, SMS"),
     "keep": ("alpr.commands.keep", "keep what searches and analytics need up to date"),
+    "cameras": ("alpr.commands.cameras", "the cameras that the log knows, as they are set"),
     "subscriptions": (
         "alpr.commands.subscriptions",
         "webhooks of sightings: list, add, remove, pause, resume",

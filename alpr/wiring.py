@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from projections.analytics import Analytics
     from projections.evidence import Evidence
     from projections.keeping import Chore
+    from projections.camera_queries import CameraQueries
     from projections.people_queries import PeopleQueries
     from projections.people_view import PeopleView
     from projections.queries import SightingQueries
@@ -387,6 +388,13 @@ def open_alert_queries(database: Database) -> "AlertQueries":
     from projections.alert_queries import AlertQueries
 
     return AlertQueries(database.url)
+
+
+def open_camera_queries(database: Database) -> "CameraQueries":
+    """What is asked of cameras."""
+    from projections.camera_queries import CameraQueries
+
+    return CameraQueries(database.url)
 
 
 def open_people_queries(database: Database) -> "PeopleQueries":

@@ -15,6 +15,7 @@ from api import (
     alerts,
     analytics,
     audit_page,
+    cameras,
     corrections,
     dead_letters,
     errors,
@@ -102,6 +103,7 @@ def create_app(
     counts: Analytics | None = None,
     finder: Finder | None = None,
     forgettings: forgetting.Forgettings | None = None,
+    placed: cameras.Cameras | None = None,
 ) -> FastAPI:
     """The application on a read model, a picture store and keys, which stay the caller's.
 
@@ -117,6 +119,7 @@ def create_app(
     ``privacy`` writes down who looks at plates, and hides them from who may not see them; without
     it neither is done. ``counts`` answers analytics; without it there are none. ``finder`` answers
     searches; without one ``queries`` do. ``forgettings`` forget plates; without them nobody can.
+    ``placed`` tells of cameras; without it nothing does.
     """
     feeds = [LiveFeed(queries, pace)]
     if watching is not None:
@@ -191,6 +194,8 @@ def create_app(
             app.include_router(routes)
     for routes in (*_inside(desk, whole, rendered), *_counted(counts, queries, rendered)):
         app.include_router(routes)
+    if placed is not None:  # after what has an address of its own under /cameras
+        app.include_router(cameras.router(placed, queries, images, rendered))
     places.serves({route.path for route in iter_route_contexts(app.routes)})
     return app
 

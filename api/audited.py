@@ -78,6 +78,8 @@ DEEDS: Mapping[str, Deed] = {
     "GET /events/camera/{camera_id:path}": Deed("list", "camera:{camera_id}"),
     "GET /events/{event_id}": Deed("view", "sighting:{event_id}"),
     "GET /sightings/{event_id}": Deed("view", "sighting:{event_id}"),
+    "GET /cameras": Deed("list", "cameras"),
+    "GET /cameras/{camera_id:path}": Deed("list", "camera:{camera_id}"),
     "GET /sightings/{event_id}/corrections": Deed("view", "sighting:{event_id}"),
     "POST /sightings/{event_id}/corrections": Deed("correct", "sighting:{event_id}"),
     "DELETE /sightings/{event_id}/corrections/{correction_id}": Deed(

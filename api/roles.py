@@ -79,6 +79,8 @@ NEEDED: Mapping[str, Role | None] = {
     "GET /analytics/latency": Role.OPERATOR,
     "GET /analytics/quality": Role.OPERATOR,
     "GET /cameras/heat": Role.OPERATOR,
+    "GET /cameras": Role.VIEWER,
+    "GET /cameras/{camera_id:path}": Role.VIEWER,
     "GET /watchlists": Role.VIEWER,
     "GET /watchlists/{watchlist}": Role.VIEWER,
     "GET /watchlists/{watchlist}.csv": Role.VIEWER,

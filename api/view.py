@@ -116,7 +116,7 @@ def corrected(said: Mapping[str, Any] | None) -> str:
 
 def place(row: Row) -> tuple[str, ...]:
     """Site and lane, where they are known."""
-    return tuple(part for part in (row["site_id"], _lane(row["lane"])) if part)
+    return tuple(part for part in (row["site_id"], lane(row["lane"])) if part)
 
 
 def details(row: Row) -> dict[str, Any]:
@@ -217,8 +217,9 @@ def _character(character: str, share: float) -> Character:
     return Character(character or "∅", shown, level(shown))
 
 
-def _lane(lane: str) -> str:
-    return f"lane {lane}" if lane.isdigit() else lane
+def lane(name: str) -> str:
+    """A lane in words."""
+    return f"lane {name}" if name.isdigit() else name
 
 
 @lru_cache(256)

@@ -20,6 +20,7 @@ from alpr.rules_file import refused
 from alpr.settings import Settings
 from alpr.wiring import (
     open_alert_queries,
+    open_camera_queries,
     open_analytics,
     open_codec,
     open_database,
@@ -71,8 +72,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from alpr.system import open_system
     from api.app import create_app
     from api.backtests import Backtests
+    from api.cameras import Cameras
     from api.counted import Counted
     from api.forgetting import Forgettings
+    from api.heartbeats import Heartbeats
     from api.serve import Certificate, ServeError, serve
     from api.voice import Voice
     from api.watching import Watching
@@ -114,6 +117,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             counted=Counted(lambda: (open_log(settings), open_codec(settings))),
             links=SignedLinks(secret_of(settings.link_secret_file)),
             watching=watching,
+            placed=Cameras(
+                open_camera_queries(database),
+                Heartbeats(lambda: (open_log(settings), open_codec(settings)), _now),
+            ),
             privacy=privacy,
             counts=counts,
             intake=intake,

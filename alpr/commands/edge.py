@@ -1,17 +1,21 @@
 """``alpr edge``: the cameras of cameras.yaml into alpr.reads.raw."""
 
 import argparse
+import logging
 import os
 import signal
 import socket
 import threading
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, start_http_server
 
+from alpr.camera_versions import tell_cameras
 from alpr.errors import Busy, ConfigError
+from alpr.person import actor
 from alpr.process import begin_process
 from alpr.settings import Settings
 from alpr.wiring import (
@@ -22,9 +26,12 @@ from alpr.wiring import (
     open_recogniser,
     open_uploads,
 )
+from eventlog.log import LogFull
 
 if TYPE_CHECKING:
     from edge.cameras import Camera
+
+_log = logging.getLogger(__name__)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +57,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         raise ConfigError(f"--skip-frames {arguments.skip_frames} is below 0; give 0 or more")
     cameras = cameras_of(settings)
 
+    from edge.cameras import load_cameras
     from edge.metrics import UploadMetrics
     from edge.pipeline import load_pipeline_settings
     from edge.run import run_cameras
@@ -72,16 +80,23 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     uploads = open_uploads(settings)
     if uploads is not None:
         registry.register(UploadMetrics(uploads.counts))
+    log, codec = open_edge_log(settings), open_edge_codec(settings)
+    host = socket.gethostname()
+    placed = load_cameras(settings.cameras)
+    try:
+        tell_cameras(log, codec, placed, host, actor(), time.time_ns() // 1000)
+    except LogFull as error:  # reads wait for space by themselves; the next start tells it
+        _log.warning("what the cameras are set to is not on the log yet: %s", error)
     with uploads or nullcontext():
         run_cameras(
             cameras,
-            open_edge_log(settings),
-            open_edge_codec(settings),
+            log,
+            codec,
             open_images(settings),
             stop,
             detector=open_detector(),
             recogniser=open_recogniser(),
-            host=socket.gethostname(),
+            host=host,
             settings=pipeline,
             registry=registry,
         )

@@ -6,6 +6,8 @@ from typing import Any
 
 from alpr.rules_file import refused
 from api.backtests import Backtest, Backtests
+from api.cameras import Cameras
+from api.heartbeats import Heartbeats
 from api.system import System
 from api.voice import Voice
 from api.watching import Watching
@@ -14,6 +16,7 @@ from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog, wall_clock
 from projections.alert_queries import AlertQueries
 from projections.alert_view import SHOWN, AlertView, alert_change_of
+from projections.camera_queries import CameraQueries
 from projections.people_queries import PeopleQueries
 from projections.people_view import PEOPLE_TOPICS, PeopleView, people_change_of
 from schemas.codec import Codec
@@ -119,10 +122,15 @@ def whole(url: str) -> dict[str, Any]:
     nobody: Any = object()
     return {
         "watching": idle(url),
+        "placed": Cameras(CameraQueries(url), Heartbeats(_no_log, wall_clock)),
         "privacy": unwritten(url),
         "desk": nobody,
         "whole": System((), ()),
     }
+
+
+def _no_log() -> tuple[SqliteLog, Codec]:
+    raise LogUnavailable("there is no log: no test asked for one")
 
 
 def _nothing(rules: Any, since: int, progress: Any) -> dict[str, Any]:
