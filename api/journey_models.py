@@ -64,6 +64,7 @@ class JourneyResponse(BaseModel):
     """The latest stops of a plate, in event time."""
 
     plate: str
+    plates: list[str] = Field(description="All whose stops these are")
     start_time: datetime | None
     end_time: datetime | None
     pause_hours: float

@@ -225,7 +225,7 @@ def _halt(number: int, stop: Stop, between: Hop | None, row: Row, plates: Sequen
         number=number,
         id=stop.event_id,
         plate=row["plate"],
-        other=len(plates) > 1 and row["plate"] != plates[0],
+        other=row["plate"] not in plates and not is_pseudonym(row["plate"]),
         corrected=row["corrected_by"] is not None,
         camera=stop.camera_id,
         place=view.place(row),

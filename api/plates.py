@@ -22,8 +22,10 @@ from projections.access import Role
 from projections.alert_queries import AlertSearch
 from projections.journeys import CROWD, PASSES, Journeys, Span
 from projections.queries import Row, SightingQueries
+from projections.veil import refuse_guessing
 from rules.alerts.watch_entry import KINDS, MATCHES
 from rules.journey import PAUSE, Stop, trips
+from rules.lookup import lookup
 from rules.pseudonym import pseudonym_of
 from rules.text import normalise
 
@@ -34,6 +36,7 @@ _LATEST = 40  # halts that a plate's page draws and names at most
 _WAYS = 6  # that a plate's page names
 _CROPS = 18
 _ALERTS = 5
+_NEAR = 50  # plates beside the one asked for
 _HOUR_US = 3_600_000_000
 _SIZES = (("wide", (760, 430)), ("tall", (350, 340)))  # px: drawings for a desk and for a phone
 
@@ -48,6 +51,10 @@ Text = Annotated[
 PauseHours = Annotated[
     float,
     Query(ge=0.05, le=8760, description="A longer time without a sighting ends a trip, in hours"),
+]
+Near = Annotated[
+    bool,
+    Query(description="Also of plates one edit away, or that differ in confusable characters"),
 ]
 Cursor = Annotated[
     str | None, Query(max_length=80, description="The `cursor` of the answer before: what is older")
@@ -88,13 +95,15 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
         end_time: parameters.Time = None,
         pause_hours: PauseHours = PAUSE / _HOUR_US,
         limit: parameters.Limit = 100,
+        near: Near = False,
         cursor: Cursor = None,
     ) -> Response:
         """The way of a plate over cameras: the latest stops there are, in event time.
 
         `hop` is what lies between a stop and the one before: seconds, distance and the speed that
         these ask for. `impossible` hops mean two vehicles with one plate, or a misread. A new trip
-        begins after a pause. What is older is behind `cursor`.
+        begins after a pause. What is older is behind `cursor`. With `near` each stop's `plate` says
+        whose it is: a misread of this one, or of somebody else.
         """
         parameters.refuse_unknown(request, known_of_journey)
         plates = looked_up(text)
@@ -102,13 +111,15 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
         before = _read_cursor(cursor)
         pause = round(pause_hours * _HOUR_US)
         page = wants_page(request)
-        found = _passes(journeys, plates, span, before, _HALTS if page else limit)
+        meant = (*plates, *_near(queries, plates[-1])) if near else plates
+        found = _passes(journeys, meant, span, before, _HALTS if page else limit)
         if page:
             given = {"start_time": start_time, "end_time": end_time, "pause_hours": pause_hours}
+            given["near"] = near
             return _journey_page(
                 journeys, pages, plates, found, pause=pause, given=given, cursor=cursor
             )
-        return Json(_journey(plates, span, pause, limit, found))
+        return Json({"plates": meant, **_journey(plates, span, pause, limit, found)})
 
     known_of_journey = known_parameters(journey) - {"text"}
 
@@ -208,7 +219,7 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
             week=plate_view.week(rows),
             crops=list(map(_crop, islice((r for r in rows if r["plate_image_url"]), _CROPS))),
             **_ways(journeys, plates, rows),
-            **_watch(watching, plates[0]),
+            **_watch(watching, plates[-1]),
             sightings=[view.card(row) for row in listed[:PER_PAGE]],
             page=page,
             more=len(listed) > PER_PAGE,
@@ -220,6 +231,14 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
 _COMPANION = (
     *("occasions", "together", "days", "cameras", "first_at", "last_at", "behind_s", "seen"),
 )
+
+
+def _near(queries: SightingQueries, plate: str) -> list[str]:
+    """Other plates that there are: one edit away, or told apart by confusable characters alone."""
+    refuse_guessing("*")
+    asked = [lookup(near=plate, edits=1), lookup(plate, confusable=True)] if plate else []
+    found = {text for one in asked if one for text in queries.plates.texts(one) or ()}
+    return sorted(found - {plate})[:_NEAR]
 
 
 def _read_cursor(given: str | None) -> tuple[datetime, str] | None:

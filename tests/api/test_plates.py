@@ -12,8 +12,9 @@ from tests.api.conftest import served
 from tests.api.test_pages import Tab
 from tests.api.watched import Watched
 from tests.api.ways import MATE, PLACES, PLAIN, ROUTED, TWIN, write
-from tests.api.world import HTML, World
+from tests.api.world import HTML, NO_PICTURES, World
 from tests.projections import alerts as made
+from tests.projections.sightings import NOON, sighting
 
 PAGES = (f"/plates/{ROUTED}", f"/plates/{ROUTED}/journey", f"/plates/{ROUTED}/companions")
 ACCEPT = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -72,6 +73,15 @@ def test_a_cursor_leads_through_all_that_was_seen(client: httpx.Client):
         assert told["stops"][0]["hop"] is not None
     assert paged == whole
     assert len(whole) == 30
+
+
+def test_plates_that_read_alike_are_told_as_what_they_are(client: httpx.Client, world: World):
+    world.write([sighting(9_000, text="WAY123A", at=NOON, camera_id="GATE", images=NO_PICTURES)])
+    path = f"/plates/{ROUTED}/journey"
+    assert "WAY123A" not in {stop["plate"] for stop in get(client, path)["stops"]}
+    told = get(client, path, near="true")
+    assert told["plates"] == [ROUTED, "WAY123A"]
+    assert {stop["plate"] for stop in told["stops"]} == {ROUTED, "WAY123A"}
 
 
 def test_two_vehicles_with_one_plate_are_told_by_a_hop_nobody_drives(client: httpx.Client):
