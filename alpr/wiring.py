@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from projections.alert_queries import AlertQueries
     from projections.alert_view import AlertView
     from projections.analytics import Analytics
+    from projections.camera_queries import CameraQueries
     from projections.evidence import Evidence
     from projections.keeping import Chore
-    from projections.camera_queries import CameraQueries
     from projections.people_queries import PeopleQueries
     from projections.people_view import PeopleView
     from projections.queries import SightingQueries

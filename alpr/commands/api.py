@@ -20,8 +20,8 @@ from alpr.rules_file import refused
 from alpr.settings import Settings
 from alpr.wiring import (
     open_alert_queries,
-    open_camera_queries,
     open_analytics,
+    open_camera_queries,
     open_codec,
     open_database,
     open_evidence,
@@ -40,7 +40,9 @@ from alpr.wiring import (
 if TYPE_CHECKING:
     from alpr.forget import Forgotten
     from alpr.wiring import Database
+    from alpr.wiring import Database
     from api.backtests import Backtest
+    from api.cameras import Cameras
     from api.forgetting import Forget
     from projections.access import AccessKeys
     from rules.alerts.rule import Rule
@@ -72,10 +74,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from alpr.system import open_system
     from api.app import create_app
     from api.backtests import Backtests
-    from api.cameras import Cameras
     from api.counted import Counted
     from api.forgetting import Forgettings
-    from api.heartbeats import Heartbeats
     from api.serve import Certificate, ServeError, serve
     from api.voice import Voice
     from api.watching import Watching
@@ -117,10 +117,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             counted=Counted(lambda: (open_log(settings), open_codec(settings))),
             links=SignedLinks(secret_of(settings.link_secret_file)),
             watching=watching,
-            placed=Cameras(
-                open_camera_queries(database),
-                Heartbeats(lambda: (open_log(settings), open_codec(settings)), _now),
-            ),
+            placed=_cameras(settings, database),
             privacy=privacy,
             counts=counts,
             intake=intake,
@@ -164,6 +161,15 @@ def _forget(settings: Settings, database: "Database") -> "Forget":
             return open_forgetting(settings, database, log, tell)(plate, actor, reason)
 
     return forget
+
+
+def _cameras(settings: Settings, database: "Database") -> "Cameras":
+    """What is asked of cameras; the log is opened when somebody asks for their health."""
+    from api.cameras import Cameras
+    from api.heartbeats import Heartbeats
+
+    heartbeats = Heartbeats(lambda: (open_log(settings), open_codec(settings)), _now)
+    return Cameras(open_camera_queries(database), heartbeats)
 
 
 def _backtest(settings: Settings) -> "Backtest":
