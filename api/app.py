@@ -37,6 +37,7 @@ from api import (
     plates,
     reason,
     rules,
+    search,
     service,
     sightings,
     subscriptions,
@@ -175,9 +176,16 @@ def create_app(
     for routes in _doors(keys, logins, tokens, guard, rendered):
         app.include_router(routes)
     app.include_router(events.router(queries, stats, feed, finder))
-    app.include_router(pages.router(queries, images, feed, rendered))
     said = watching.people if watching is not None else None
-    app.include_router(sightings.router(queries, images, rendered, said))
+    for routes in (
+        search.router(queries, rendered, watching, finder),
+        pages.router(queries, images, feed, rendered),
+        sightings.router(queries, images, rendered, said),
+        ingest.router(intake),
+        exports.router(queries, images, people),
+        subscriptions.router(subscribing),
+    ):
+        app.include_router(routes)
     for routes in _plates(forgettings, queries, watching, rendered):
         app.include_router(routes)
     app.include_router(pictures.router(queries, images, links))
@@ -186,9 +194,6 @@ def create_app(
         if privacy.queries is not None:
             names, clock = privacy.names, privacy.clock
             app.include_router(audit_page.router(privacy.queries, names, rendered, clock))
-    app.include_router(ingest.router(intake))
-    app.include_router(exports.router(queries, images, people))
-    app.include_router(subscriptions.router(subscribing))
     if watching is not None:
         for routes in _watching(watching, queries, images, feeds[-1], rendered):
             app.include_router(routes)

@@ -73,6 +73,7 @@ DEEDS: Mapping[str, Deed] = {
     "GET /events/stream": Deed("watch", "live", once=True),
     "GET /events/recent": Deed("list", "recent"),
     "GET /events/search": Deed("search"),
+    "GET /search": Deed("search"),
     "GET /search/fulltext": Deed("search"),
     "GET /events/plate/{plate_text:path}": Deed("search", "plate:{plate_text}"),
     "GET /events/camera/{camera_id:path}": Deed("list", "camera:{camera_id}"),

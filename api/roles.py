@@ -24,6 +24,7 @@ NEEDED: Mapping[str, Role | None] = {
     "GET /events/recent": Role.VIEWER,
     "GET /events/search": Role.VIEWER,
     "GET /events/stream": Role.VIEWER,
+    "GET /search": Role.VIEWER,
     "GET /search/fulltext": Role.VIEWER,
     "GET /events/plate/{plate_text:path}": Role.VIEWER,
     "GET /events/camera/{camera_id:path}": Role.VIEWER,
