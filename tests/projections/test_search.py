@@ -1,7 +1,6 @@
 """Searches find what is meant, by the plate as it is shown, whatever the index has taken up."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from itertools import product
 from random import Random
 
@@ -198,9 +197,6 @@ def test_a_grant_of_cameras_holds_for_everything_that_is_asked(view, queries, ur
         changes = queries.changes_since(start)
         assert ids(changes.rows) == mine
         assert changes.cursor == queries.latest_change()
-        day = timedelta(days=1)
-        at = datetime.fromtimestamp(NOON / 1e6, UTC)
-        assert queries.hourly(at, at + day, None) == queries.hourly(at, at + day, "C1")
     finally:
         grant(None)
 
