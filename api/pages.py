@@ -67,7 +67,7 @@ class Pages:
             q=None,
             visitor=visitor,
             may=_may,
-            reason=reason,
+            why=reason,
             places=places,
             section="",
         )

@@ -92,6 +92,12 @@ def cover(name: Name | None) -> None:
     _veil.set(name)
 
 
+def named(plates: Sequence[str]) -> list[str]:
+    """Plates as they may be told, each once."""
+    name = _veil.get()
+    return list(dict.fromkeys(plates if name is None else map(name, plates)))
+
+
 def veil() -> Name | None:
     """How plates are told in this context; None: as they are."""
     return _veil.get()
