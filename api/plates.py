@@ -18,6 +18,7 @@ from api.events import known_parameters
 from api.pages import PER_PAGE, Page, Pages
 from api.visitor import visitor
 from api.watching import Watching
+from projections import veil
 from projections.access import Role
 from projections.alert_queries import AlertSearch
 from projections.journeys import CROWD, PASSES, Journeys, Span
@@ -111,6 +112,8 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
         before = _read_cursor(cursor)
         pause = round(pause_hours * _HOUR_US)
         page = wants_page(request)
+        if near:
+            veil.refuse_guessing("*")
         meant = (*plates, *_near(queries, plates[-1])) if near else plates
         found = _passes(journeys, meant, span, before, _HALTS if page else limit)
         if page:
@@ -119,7 +122,7 @@ def router(queries: SightingQueries, pages: Pages, watching: Watching | None) ->
             return _journey_page(
                 journeys, pages, plates, found, pause=pause, given=given, cursor=cursor
             )
-        return Json({"plates": meant, **_journey(plates, span, pause, limit, found)})
+        return Json({"plates": veil.named(meant), **_journey(plates, span, pause, limit, found)})
 
     known_of_journey = known_parameters(journey) - {"text"}
 
