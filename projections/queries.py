@@ -12,7 +12,7 @@ from projections.schema import LIVE
 from projections.shown import FROM, PEOPLE, STANDING, TEXT
 from projections.veil import refuse_guessing
 from rules.lookup import lookup
-from rules.pseudonym import is_pseudonym
+from rules.pseudonym import pseudonym_of
 from rules.text import normalise
 from rules.wildcard import like, normal
 
@@ -104,7 +104,7 @@ class SightingQueries(Asking):
         self, text: str, limit: int = 100, offset: int = 0, *, retracted: bool = False
     ) -> list[Row]:
         """Sightings of one plate, written in any way or as its pseudonym, latest capture first."""
-        named = text if is_pseudonym(text) else normalise(text)
+        named = pseudonym_of(text) or normalise(text)
         return self.search(Search(plate=named), limit, offset, retracted=retracted)
 
     def by_camera(
@@ -152,8 +152,8 @@ class SightingQueries(Asking):
 
     def _name_plate(self, search: Search, wanted: Conditions) -> None:
         """Add the condition on the plate, whatever it is found by."""
-        if search.plate is not None and is_pseudonym(search.plate):
-            named = self.plates.of_pseudonym(search.plate)
+        if search.plate is not None and (pseudonym := pseudonym_of(search.plate)):
+            named = self.plates.of_pseudonym(pseudonym)
         else:
             refuse_guessing(search.plate)
             if search.near is not None or search.confusable:
