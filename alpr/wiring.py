@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from projections.camera_queries import CameraQueries
     from projections.evidence import Evidence
     from projections.keeping import Chore
+    from projections.finding import Finder
     from projections.people_queries import PeopleQueries
     from projections.people_view import PeopleView
     from projections.queries import SightingQueries
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 LINK_LIFE_S = 7 * 86_400
+_SEARCH_S = 5.0  # then PostgreSQL answers, whose queries may take as long
 """How long a link to a picture, as messages carry it, may be opened."""
 
 # Rooms are imported where they are built: a process loads only what it works with.
@@ -428,6 +430,21 @@ def open_analytics(settings: Settings, database: Database) -> "Analytics":
 
 
 def open_chores(settings: Settings, database: Database) -> "list[Chore]":
+def open_finder(settings: Settings, queries: "SightingQueries") -> "Finder":
+    """Who answers searches: OpenSearch, with PostgreSQL behind it, or PostgreSQL alone.
+
+    Raises projections.errors.AccessRefused for an ALPR_SEARCH_URL that cannot be used.
+    """
+    from projections.finding import PlainFinder
+
+    if not settings.search_url:
+        return PlainFinder(queries)
+    from projections.search_queries import SearchFinder
+    from projections.search_server import SearchServer
+
+    return SearchFinder(SearchServer(settings.search_url, timeout_s=_SEARCH_S), queries)
+
+
     """What ``alpr keep`` does."""
     from projections.camera_retention import CameraRetention
     from projections.forgetting import Forgetting

@@ -18,7 +18,7 @@ FACETS = (
 )
 """Of a sighting whatever few values have; as idx_facets in projections/migrations has it."""
 
-_COLUMNS = {
+COLUMNS = {
     "site": "site_id",
     "zone": "zone",
     "status": "status",
@@ -96,7 +96,7 @@ class Conditions:
         return f"WHERE {' AND '.join(self.texts)} " if self.texts else ""
 
 
-def conditions(search: Search, after: After | None = None) -> Conditions:
+def conditions(search: Search) -> Conditions:
     """All that a search asks but the plate and lists. Raises rules.lookup.QuestionError."""
     found = Conditions()
     for name in ("min_confidence", "max_confidence"):
@@ -111,9 +111,7 @@ def conditions(search: Search, after: After | None = None) -> Conditions:
             found.add("event.camera_id = ANY(%s)", sorted(set(cameras)))
     # One condition for all, by whose elements' frequencies the server chooses between the index
     # of them (rare values) and that of the time (common ones).
-    facets = [
-        f"{name} {value}" for name in _COLUMNS if (value := getattr(search, name)) is not None
-    ]
+    facets = [f"{name} {value}" for name in COLUMNS if (value := getattr(search, name)) is not None]
     if facets:
         found.add(f"{FACETS} @> %s", facets)
     low, high = search.min_confidence, search.max_confidence
@@ -128,8 +126,6 @@ def conditions(search: Search, after: After | None = None) -> Conditions:
         found.add("event.captured_at >= %s", search.start)
     if search.end is not None:
         found.add("event.captured_at <= %s", search.end)
-    if after is not None:
-        go_on(found, after)
     return found
 
 
@@ -158,7 +154,7 @@ def listing(search: Search) -> Conditions | None:
 
 def facet(column: str, value: str) -> str | None:
     """A column's value as FACETS has it; None where it is not among them."""
-    return next((f"{name} {value}" for name, of in _COLUMNS.items() if of == column), None)
+    return next((f"{name} {value}" for name, of in COLUMNS.items() if of == column), None)
 
 
 _RARELY = 0.7

@@ -1,6 +1,6 @@
 """Who finds sightings for the API: PostgreSQL, or OpenSearch before it; and the words of both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -72,15 +72,9 @@ class PlainFinder:
         self, text: str, limit: int = 100, offset: int = 0, *, after: After | None = None
     ) -> list[Row]:
         """Sightings that stand and have every word of a text somewhere."""
-        wanted = Conditions()
-        words = self._words.of(text)
-        if not words:
+        wanted = self._words.all_of(self._words.of(text))
+        if wanted is None:
             return []
-        for word in words:
-            arms = self._words.arms(word)
-            if not arms.texts:
-                return []
-            wanted.add(f"({' OR '.join(arms.texts)})", *arms.values)
         return self._queries.standing(wanted, limit, offset, after=after)
 
 
@@ -101,7 +95,17 @@ class Words:
         known = self._vocabulary()
         return [self._word(word, known) for word in words]
 
-    def arms(self, word: Word) -> Conditions:
+    def all_of(self, words: Sequence[Word]) -> Conditions | None:
+        """That every word stands for something of the sighting; None where one can for nothing."""
+        wanted = Conditions()
+        for word in words:
+            arms = self._arms(word)
+            if not arms.texts:
+                return None
+            wanted.add(f"({' OR '.join(arms.texts)})", *arms.values)
+        return wanted if words else None
+
+    def _arms(self, word: Word) -> Conditions:
         """Conditions of which one has to hold."""
         found = Conditions()
         if word.plates is None:

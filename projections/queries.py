@@ -1,5 +1,6 @@
 """What the sightings' view is asked: for the API and the command line. Every value is bound."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,7 +12,7 @@ from projections.plate_lookup import LISTED_AS, PlateLookup
 from projections.schema import LIVE
 from projections.shown import FROM, PEOPLE, STANDING, TEXT
 from projections.veil import refuse_guessing
-from rules.lookup import lookup
+from rules.lookup import Lookup, lookup
 from rules.pseudonym import pseudonym_of
 from rules.text import normalise
 from rules.wildcard import like, normal
@@ -135,12 +136,57 @@ class SightingQueries(Asking):
         Asking for the status ``retracted`` includes them, and those that a person hid. Raises
         rules.lookup.QuestionError, and Veiled where the answer would let a plate be guessed.
         """
-        wanted = conditions(search, after)
-        if not wanted.impossible:
-            self._name_plate(search, wanted)
-            self._name_list(search, wanted)
+        wanted, asked = self.wanted(search)
+        if asked is not None and not wanted.impossible:
+            named = self.plates.plates(asked)
+            wanted.add(named.condition, *named.values)
         shown = retracted or search.status == "retracted"
+        if after is not None:
+            go_on(wanted, after)
         return self._list(wanted, _BY_CAPTURE, (limit, offset), shown)
+
+    def wanted(self, search: Search) -> tuple[Conditions, Lookup | None]:
+        """The conditions of a search; and what is asked of the plate, where it is not in them.
+
+        Raises as ``search`` does.
+        """
+        found = conditions(search)
+        if found.impossible:
+            return found, None
+        asked = None
+        if search.plate is not None and (pseudonym := pseudonym_of(search.plate)):
+            named = self.plates.of_pseudonym(pseudonym)
+            found.add(named.condition, *named.values)
+        else:
+            asked = lookup(search.plate, search.near, search.edits, search.confusable)
+            if asked is not None and asked.exact is None:
+                refuse_guessing("*")
+        self._name_list(search, found)
+        return found, asked
+
+    def shown(
+        self, ids: Sequence[str], wanted: Conditions, asked: Lookup | None, *, retracted: bool
+    ) -> list[Row]:
+        """Of these sightings those that meet conditions and have a plate that is meant, in order
+        of capture.
+        """
+        if not ids:
+            return []
+        only = Conditions()
+        only.add("event.event_id = ANY(%s::uuid[])", list(ids))
+        if asked is not None and asked.exact is not None:
+            only.add(f"{TEXT} = %s", asked.exact)
+            asked = None
+        for condition in wanted.texts:
+            only.texts.append(condition)
+        only.values += wanted.values
+        rows = self._list(only, _BY_CAPTURE, (len(ids), 0), retracted)
+        return rows if asked is None else [row for row in rows if asked.means(row["plate_shown"])]
+
+    def listed(self, search: Search) -> list[str] | None:
+        """The plates that the search's watchlists mean; None for too many, or no condition."""
+        entry = listing(search)
+        return None if entry is None else self.plates.listed(entry)
 
     def standing(
         self, wanted: Conditions, limit: int, offset: int = 0, *, after: After | None = None
@@ -149,20 +195,6 @@ class SightingQueries(Asking):
         if after is not None:
             go_on(wanted, after)
         return self._list(wanted, _BY_CAPTURE, (limit, offset), False)
-
-    def _name_plate(self, search: Search, wanted: Conditions) -> None:
-        """Add the condition on the plate, whatever it is found by."""
-        if search.plate is not None and (pseudonym := pseudonym_of(search.plate)):
-            named = self.plates.of_pseudonym(pseudonym)
-        else:
-            refuse_guessing(search.plate)
-            if search.near is not None or search.confusable:
-                refuse_guessing("*")
-            asked = lookup(search.plate, search.near, search.edits, search.confusable)
-            if asked is None:
-                return
-            named = self.plates.plates(asked)
-        wanted.add(named.condition, *named.values)
 
     def _name_list(self, search: Search, wanted: Conditions) -> None:
         """Add that an entry of a watchlist means the plate, as it stands and at that time."""
@@ -217,20 +249,6 @@ class SightingQueries(Asking):
             "WHERE event.camera_id = seen.name ORDER BY captured_at DESC LIMIT 1) AS last "
             f"WHERE seen.kind = 'camera'{only} ORDER BY last.camera_id",
             values,
-        )
-
-    def hourly(self, start: datetime, end: datetime, camera_id: str | None = None) -> list[Row]:
-        """Sightings by hour of capture and camera, from the hour of ``start`` to before ``end``.
-
-        ``hour``, ``camera_id``, ``sightings``, ``unique_plates``. With TimescaleDB hours that
-        were over when they changed may be ten minutes late.
-        """
-        return self._all(
-            "SELECT * FROM plate_events_hourly WHERE hour >= date_trunc('hour', %(start)s) "
-            "AND hour < %(end)s AND (%(camera)s::text IS NULL OR camera_id = %(camera)s) "
-            "AND (%(granted)s::text[] IS NULL OR camera_id = ANY(%(granted)s)) "
-            "ORDER BY hour, camera_id",
-            {"start": start, "end": end, "camera": camera_id, "granted": _list_of(granted())},
         )
 
     def positions(self) -> list[Row]:

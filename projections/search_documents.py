@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 
+from rules.similarity import fold
 from schemas.records import PlateEvent
 
 VERSION = 2
@@ -59,6 +60,8 @@ MAPPING: dict[str, Any] = {
                 "wildcard": {"type": "wildcard"},
             }
         },
+        # As the index of plates has it: characters that OCR confuses are one.
+        "plate_folded": _WORD | {"fields": {"wildcard": {"type": "wildcard"}}},
         "alternatives": {"properties": {"text": _WORD, "confidence": _FRACTION}},
         "box": {"type": "object", "enabled": False},
         # A camera placed beyond the poles is a mistake, and no reason to lose its sightings.
@@ -117,6 +120,7 @@ def _document(event: PlateEvent) -> dict[str, Any]:
         "track_id": event["track_id"],
         "plate_text": plate["text"],
         "plate_normalized_text": plate["normalized_text"],
+        "plate_folded": fold(plate["normalized_text"]),
         "plate_confidence": plate["confidence"],
         "plate_region": plate["region"],
         "vehicle_type": vehicle["type"],
