@@ -28,24 +28,24 @@ class CameraQueries(Asking):
         ``captured_at``, ``last_seen``, ``site_id``, ``zone``, ``lane``, ``timezone``; the newest
         picture of a whole frame in ``frame_image_url`` with its plate's ``box``.
         """
-        names, values = among("camera_id")
+        names, values = among("known.camera_id")
         bound: list[object] = [*values]
         if camera_id is not None:
             if not storable(camera_id):
                 return []
-            names.append("camera_id = %s")
+            names.append("known.camera_id = %s")
             bound.append(camera_id)
         where = f"WHERE {' AND '.join(names)} " if names else ""
         return self._all(
-            f"SELECT {_SET}, coalesce(sightings, 0) AS sightings, {_NEWEST} FROM "
+            f"SELECT known.*, {_NEWEST} FROM ("
+            f"SELECT {_SET}, coalesce(sightings, 0) AS sightings FROM "
             f"(SELECT {_SET} FROM {PEOPLE}.cameras WHERE settings IS NOT NULL) AS placed "
             "FULL JOIN (SELECT name AS camera_id, sightings FROM sighting_counts "
-            "WHERE kind = 'camera') AS counted USING (camera_id) "
+            "WHERE kind = 'camera') AS counted USING (camera_id)) AS known "
             "LEFT JOIN LATERAL (SELECT * FROM plate_events AS event "
-            "WHERE event.camera_id = coalesce(placed.camera_id, counted.camera_id) "
+            "WHERE event.camera_id = known.camera_id "
             "ORDER BY event.captured_at DESC LIMIT 1) AS newest ON true "
-            f"{where.replace('camera_id', 'coalesce(placed.camera_id, counted.camera_id)')}"
-            "ORDER BY 1",
+            f"{where}ORDER BY known.camera_id",
             bound,
         )
 
