@@ -40,6 +40,7 @@ COMMANDS = {
         "plates to look for: add, remove, list, CSV in and out",
     ),
     "alerts": ("alpr.commands.alerts", "what rules found: list, acknowledge, resolve, comment"),
+    "audit": ("alpr.commands.audit", "who looked at or did what, when and why"),
     "notify": ("alpr.commands.notify", "deliver alerts by mail, chat, webhook, SMS"),
     "keep": ("alpr.commands.keep", "keep what searches and analytics need up to date"),
     "cameras": ("alpr.commands.cameras", "the cameras that the log knows, as they are set"),
