@@ -43,6 +43,7 @@ COMMANDS = {
     "audit": ("alpr.commands.audit", "who looked at or did what, when and why"),
     "notify": ("alpr.commands.notify", "deliver alerts by mail, chat, webhook, SMS"),
     "keep": ("alpr.commands.keep", "keep what searches and analytics need up to date"),
+    "correct": ("alpr.commands.correct", "say what a sighting really was, or take that back"),
     "cameras": ("alpr.commands.cameras", "the cameras that the log knows, as they are set"),
     "subscriptions": (
         "alpr.commands.subscriptions",

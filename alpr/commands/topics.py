@@ -13,11 +13,25 @@ from alpr.ticker import retention
 from alpr.wiring import open_bucket, open_codec, open_edge_log, open_log, open_registry
 from eventlog.log import Log
 from schemas.publish import register
-from schemas.topics import ALERTS, DAY_US, DETECTED, DLQ, RAW, REJECTED, TOPICS
+from schemas.topics import (
+    ALERTS,
+    AUDIT,
+    CAMERAS,
+    CORRECTIONS,
+    DAY_US,
+    DETECTED,
+    DLQ,
+    RAW,
+    REJECTED,
+    TOPICS,
+)
 
 GROUPS = {
     "alpr-dedup": (RAW.name,),
-    "alpr-storage-consumer": (DETECTED.name,),
+    "alpr-storage-consumer": (
+        *(DETECTED.name, ALERTS.name),
+        *(CORRECTIONS.name, AUDIT.name, CAMERAS.name),
+    ),
     "alpr-elasticsearch-consumer": (DETECTED.name,),
     "alpr-alert-engine": (DETECTED.name,),
     "alpr-notify": (ALERTS.name,),
