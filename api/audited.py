@@ -112,8 +112,6 @@ DEEDS: Mapping[str, Deed] = {
     "POST /login": Deed("login", "session", asks=False, named=True),
     "POST /token": Deed("login", "token", asks=False, named=True),
     "POST /password": Deed("change the password", "own", asks=False),
-    "GET /plates/{text:path}/journey": Deed("journey", "plate:{text}"),
-    "GET /plates/{text:path}/companions": Deed("companions", "plate:{text}"),
     "POST /subscriptions": Deed("subscribe", "subscriptions"),
     "DELETE /subscriptions/{subscription_id}": Deed("unsubscribe", "subscriptions"),
     "POST /subscriptions/{subscription_id}/pause": Deed("unsubscribe", "subscriptions"),

@@ -155,7 +155,7 @@ def test_a_picture_is_told_when_it_is_opened_by_itself(ask: httpx.Client, trail:
 
 
 def test_a_reason_is_kept_where_it_is_given(ask: httpx.Client, trail: Trail):
-    ask.get("/events/recent", headers={"x-reason": "case 17".encode()})
+    ask.get("/events/recent", headers={"x-reason": b"case 17"})
     ask.get("/events/recent", headers={"x-reason": "Überfall".encode()})
     ask.get("/events/recent?reason=case+18")
     ask.get("/events/search?reason=case+19")
