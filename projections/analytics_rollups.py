@@ -1,7 +1,7 @@
 """Analytics from the roll-ups in PostgreSQL; where those cannot tell, from the sightings."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from projections import shown
@@ -89,7 +89,8 @@ class RollupAnalytics(Asking):
         if values:
             rows = self._all(_seen(where), named | {f"v{n}": v for n, v in enumerate(values)})
         else:
-            rows = self._all(_DAYS.format(derived=self._derived), named)
+            statement = _ONE_EACH if _one_a_day(marks) else _DAYS
+            rows = self._all(statement.format(derived=self._derived), named)
         found = {row["bucket"]: (row["different"], row["new"]) for row in rows}
         return [found.get(bucket, (0, 0)) for bucket in range(len(marks) - 1)]
 
@@ -184,14 +185,20 @@ class RollupAnalytics(Asking):
 
     def _in_stale_hours(self, start: datetime, end: datetime) -> set[str]:
         """Plates whose total is not counted yet, by sightings of a time."""
-        rows = self._all(
-            f"SELECT DISTINCT {shown.TEXT} AS plate FROM {shown.FROM} "
-            f"JOIN {self._derived}.stale_hours AS stale ON event.captured_at >= stale.hour "
-            "AND event.captured_at < stale.hour + interval '1 hour' "
-            "WHERE stale.hour >= %s AND stale.hour < %s",
+        stale = self._all(
+            f"SELECT hour FROM {self._derived}.stale_hours "
+            "WHERE hour > %s - interval '1 hour' AND hour < %s ORDER BY hour",
             (start, end),
         )
-        return {row["plate"] for row in rows}
+        found: set[str] = set()
+        for row in stale:  # one by one: the server would join by reading every sighting
+            rows = self._all(
+                f"SELECT DISTINCT {shown.TEXT} AS plate FROM {shown.FROM} "
+                "WHERE captured_at >= %(hour)s AND captured_at < %(hour)s + interval '1 hour'",
+                row,
+            )
+            found |= {one["plate"] for one in rows}
+        return found
 
 
 def _where(scope: Scope, table: str = "") -> tuple[str, list[Any]]:
@@ -222,6 +229,38 @@ FROM local JOIN {derived}.plate_days
 WHERE first_at < ends AND last_at >= starts AND (before IS NULL OR before < starts)
 GROUP BY bucket
 """
+
+
+# The same where every day (UTC) holds one local midnight, as all but those on which some clocks
+# change do: in one pass, since each row is then of two local days at most.
+_ONE_EACH = """
+WITH local AS MATERIALIZED (
+    SELECT place - 1 AS bucket, mark AS midnight, (mark AT TIME ZONE 'UTC')::date AS day,
+        coalesce(lag(mark) OVER (ORDER BY place), '-infinity') AS midnight_before
+    FROM unnest(%(marks)s::timestamptz[]) WITH ORDINALITY AS marks (mark, place)
+), counted AS MATERIALIZED (
+    SELECT bucket,
+        count(*) FILTER (WHERE last_at >= midnight) AS after,
+        count(*) FILTER (WHERE last_at >= midnight AND first_at >= midnight AND before IS NULL)
+            AS new_after,
+        count(*) FILTER (WHERE first_at < midnight
+            AND (before IS NULL OR before < midnight_before)) AS until,
+        count(*) FILTER (WHERE first_at < midnight AND before IS NULL) AS new_until
+    FROM local JOIN {derived}.plate_days USING (day)
+    WHERE day >= (%(start)s AT TIME ZONE 'UTC')::date AND day <= (%(end)s AT TIME ZONE 'UTC')::date
+    GROUP BY bucket
+)
+SELECT local.bucket, coalesce(begun.after, 0) + coalesce(ended.until, 0) AS different,
+    coalesce(begun.new_after, 0) + coalesce(ended.new_until, 0) AS new
+FROM local LEFT JOIN counted AS begun ON begun.bucket = local.bucket
+LEFT JOIN counted AS ended ON ended.bucket = local.bucket + 1
+"""
+
+
+def _one_a_day(marks: Sequence[datetime]) -> bool:
+    """Whether marks are of consecutive days (UTC), one each."""
+    dates = [mark.astimezone(UTC).date().toordinal() for mark in marks]
+    return dates == list(range(dates[0], dates[0] + len(marks)))
 
 
 def _seen(where: str) -> str:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -224,3 +225,18 @@ def test_only_cameras_that_are_granted_count(made):
         (len({plate for _, _, plate, _ in mine}),) * 2
     ]
     assert analytics.top(START, END, Scope(camera="CAM-0"), 9) == []
+
+
+def test_plates_by_day_are_right_where_a_day_of_utc_holds_two_midnights(made):
+    midnight = datetime(2025, 3, 30, tzinfo=UTC)  # in London; the next is 23 hours later
+    times = {"A": [-2, 1, 22.5], "B": [22.9, 23.1], "C": [23.5, 47.2], "D": [-1, 23.2]}
+    at = [(p, midnight + timedelta(hours=h)) for p, found in times.items() for h in found]
+    events = [
+        sighting(n, at=int(moment.timestamp() * 1_000_000), text=plate)
+        for n, (plate, moment) in enumerate(at)
+    ]
+    marks = days(
+        midnight - timedelta(hours=3), midnight + timedelta(hours=48), ZoneInfo("Europe/London")
+    )
+    assert [(b - a) / timedelta(hours=1) for a, b in pairwise(marks)] == [24, 23, 24, 24]
+    assert made(events).plates(marks, Scope()) == [(2, 2), (2, 1), (3, 1), (1, 0)]
