@@ -1,6 +1,9 @@
 """Sightings into OpenSearch, against opensearch-py's ``helpers.bulk`` of ready documents.
 
     python -m benchmarks.search [--documents 10000] [--batch 500] [--rounds 3] [--url URL]
+    python -m benchmarks.search --sightings 1000000 [--questions 300] [--database URL]
+
+The second asks PostgreSQL: benchmarks/finding.py.
 
 One event a sighting, so that every one is a document written once. The view's writer makes the
 documents from decoded records, compares revisions and keeps its position; the reference sends
@@ -22,7 +25,8 @@ from typing import Any
 import orjson
 from opensearchpy import OpenSearch, helpers
 
-from benchmarks.projection import LOG, stream
+from benchmarks.finding import tell
+from benchmarks.projection import LOG, server, stream
 from projections.search_documents import MAPPING, document
 from projections.search_index import delete, generations
 from projections.search_server import SearchServer
@@ -91,7 +95,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=500, help="as a flow reads them (500)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--url", help="a server without a view; one of its own unless given")
+    parser.add_argument("--sightings", type=int, help="search so many in PostgreSQL instead")
+    parser.add_argument("--questions", type=int, default=300, help="of each kind (300)")
+    parser.add_argument("--database", help="an empty one, or one that this filled before")
     given = parser.parse_args()
+    if given.sightings is not None:
+        with server(given.database) as url:
+            tell(url, given.sightings, given.questions)
+        return
     events = [e for e in stream(given.documents, random.Random(1)) if e["status"] == "ended"]
     documents = [orjson.loads(document(event)) for event in events]
     view, bare = [], []
