@@ -25,6 +25,7 @@ class World:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
+        self.folder = folder
         self.pictures = FolderStore(folder)
         self._view = SightingsView(url, LOG)
         self._next = 0
