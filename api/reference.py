@@ -49,7 +49,7 @@ def _parameter(told: dict[str, Any]) -> Parameter:
     return Parameter(
         name=told["name"],
         description=told.get("description", ""),
-        required=told["required"],
+        required=told.get("required", False),
         default="" if default is None else str(default).lower(),
         example=str(examples[0]),
     )
