@@ -14,6 +14,8 @@ from api.errors import NotFound
 from api.live import EventStream, LiveFeed, event
 from projections.finding import Finder, PlainFinder
 from projections.queries import Row, Search, SightingQueries
+from projections.veil import refuse_guessing
+from projections.wanted import Wanted, plate_of
 from rules.neighbourhood import MOST_EDITS
 
 _AWAY: dict[int | str, dict[str, Any]] = {
@@ -203,9 +205,16 @@ def router(
         response_model=None,
         responses={200: {"content": {"text/event-stream": {}}}, **_AWAY},
     )
-    async def stream(
+    async def stream(  # noqa: PLR0917 (its parameters are the address's)
         since: parameters.Since = None,
         last_event_id: Annotated[str | None, Header()] = None,
+        camera: Annotated[list[str], Query(max_length=100, description="Only of these")] = [],  # noqa: B006
+        site: Annotated[list[str], Query(max_length=100, description="Only of these")] = [],  # noqa: B006
+        plate: Annotated[
+            str | None,
+            Query(max_length=parameters.MAX_TEXT, description="* and ? stand for others"),
+        ] = None,
+        status: Annotated[Literal["ended"] | None, Query(description="Only what is over")] = None,
     ) -> Response:
         """Changes of sightings as they come, as server-sent events.
 
@@ -213,7 +222,16 @@ def router(
         `reset` says that what was known before is too old to go on from. Begins now, or after
         `Last-Event-ID` (which browsers send by themselves) or `since`.
         """
-        return await follow(feed, last_event_id or since, change_as_json)
+        pattern = parameters.text("plate", plate) or ""
+        refuse_guessing(pattern)
+        wanted = Wanted(
+            frozenset(filter(None, camera)),
+            frozenset(filter(None, site)),
+            plate_of(pattern),
+            status is not None,
+        )
+        told = None if wanted == Wanted() else wanted
+        return await follow(feed, last_event_id or since, change_as_json, told)
 
     @routes.get("/events/plate/{plate_text:path}", **_answers(models.PlateEventsResponse))
     def by_plate(
@@ -274,9 +292,14 @@ def find(queries: SightingQueries, event_id: str) -> Row:
     return row
 
 
-async def follow(feed: LiveFeed, since: str | None, render: Callable[[Row], bytes]) -> EventStream:
+async def follow(
+    feed: LiveFeed,
+    since: str | None,
+    render: Callable[[Row], bytes],
+    wanted: Wanted | None = None,
+) -> EventStream:
     """A stream of changes; ViewError is raised here, while another answer is still possible."""
-    events = feed.listen(parameters.read_cursor(since), render)
+    events = feed.listen(parameters.read_cursor(since), render, wanted)
     return EventStream(await anext(events), events, feed.pace.stall)
 
 

@@ -18,6 +18,7 @@ from projections import veil
 from projections.errors import ViewError
 from projections.grant import granted, granting
 from projections.queries import Changes, Row
+from projections.wanted import Wanted
 
 if TYPE_CHECKING:
     from eventlog.traces import Traces
@@ -63,6 +64,7 @@ class _Form:
     render: Render
     cameras: frozenset[str] | None
     name: veil.Name | None
+    wanted: Wanted | None = None
 
     def event(self, row: Row) -> bytes:
         """One event."""
@@ -70,12 +72,26 @@ class _Form:
         return b"id: %d\n%b\n" % (row["change"], self.render(told))
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The events of a page in one form, each with its change, and all of them in one."""
+
+    events: Sequence[tuple[int, bytes]]
+    whole: bytes
+
+    def after(self, cursor: int) -> bytes:
+        """The events of the changes after a cursor."""
+        if not self.events or cursor < self.events[0][0]:
+            return self.whole
+        return b"".join(event for change, event in self.events if change > cursor)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Page:
     """Some changes; each form of each is made once, however many listen."""
 
     rows: Sequence[Row]
-    made: dict[_Form, list[tuple[int, bytes]]] = field(default_factory=dict)
+    made: dict[_Form, "asyncio.Future[_Made]"] = field(default_factory=dict)
 
 
 def event(kind: str, data: bytes) -> bytes:
@@ -117,7 +133,9 @@ class LiveFeed:
         if self._polling is not None:
             self._polling.cancel()
 
-    async def listen(self, since: int | None, render: Render) -> AsyncGenerator[bytes, None]:
+    async def listen(
+        self, since: int | None, render: Render, wanted: Wanted | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """Events after the cursor ``since`` (None: from now), until the listener is let go.
 
         ``reset`` says that ``since`` is unknown or too old: what the listener knows is stale.
@@ -125,7 +143,7 @@ class LiveFeed:
         """
         # Joined first and caught up afterwards; what comes both ways is known by its number.
         queue, cursor = await self._join()
-        form = _Form(render, granted(), veil.veil())
+        form = _Form(render, granted(), veil.veil(), wanted)
         try:
             yield b"retry: 2000\n\n"
             if since is not None and since != cursor:
@@ -170,12 +188,17 @@ class LiveFeed:
     async def _events(self, page: _Page, form: _Form, after: int) -> bytes:
         """The events of the changes after a cursor."""
         made = page.made.get(form)
-        if made is None:
-            rows = page.rows
-            if form.cameras is not None:
-                rows = await asyncio.to_thread(self._among, rows, form.cameras)
-            made = page.made[form] = [(row["change"], form.event(row)) for row in rows]
-        return b"".join(event for change, event in made if change > after)
+        if made is None:  # whoever comes first makes it, the others wait for it
+            made = page.made[form] = asyncio.ensure_future(self._make(page.rows, form))
+        return (await asyncio.shield(made)).after(after)
+
+    async def _make(self, rows: Sequence[Row], form: _Form) -> _Made:
+        if form.cameras is not None:
+            rows = await asyncio.to_thread(self._among, rows, form.cameras)
+        if form.wanted is not None:
+            rows = [row for row in rows if form.wanted.takes(row)]
+        events = [(row["change"], form.event(row)) for row in rows]
+        return _Made(events, b"".join(event for _, event in events))
 
     async def _read(self, cursor: int) -> Changes:
         return await asyncio.to_thread(self._read_all, cursor)

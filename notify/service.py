@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from eventlog.log import Log
@@ -36,7 +36,8 @@ _IDLE_S = 60.0  # after which a worker gives its connection back
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the service works with. ``clock`` gives microseconds UTC of the wall; ``page`` is where
-    people open the API, without a / at its end, '' for nowhere.
+    people open the API, without a / at its end, '' for nowhere. ``beside`` are steps of other
+    deliveries by the name of their thread; each gives the seconds until its next.
     """
 
     url: str
@@ -50,6 +51,7 @@ class Parts:
     revive: Callable[[], object] = lambda: None
     schema: str = SCHEMA
     workers: int = WORKERS
+    beside: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
 
 class Bell:
@@ -101,6 +103,8 @@ class Service:
         self._start("upkeep", lambda: self._keep(lanes, ledger))
         for number in range(parts.workers):
             self._start(f"worker {number}", lambda: self._work(lanes, ledger))
+        for name, step in parts.beside.items():
+            self._start(name, lambda step=step: self._repeat(step))
         self._stop.wait()
         until = time.monotonic() + GRACE_S
         for thread in self._threads:
@@ -124,6 +128,11 @@ class Service:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def _repeat(self, step: Callable[[], float]) -> None:
+        pause = 0.0
+        while not self._stop.wait(pause):
+            pause = self._patience.until(step)
 
     def _read(self, ledger: Ledger) -> None:
         parts = self._parts
