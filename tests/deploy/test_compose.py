@@ -34,7 +34,7 @@ PORTS = {
 }
 OURS = {
     *("init", "rules", "ticker", "dedup", "kafka-consumer", "index", "metrics"),
-    *("alert-engine", "notify", "query-api"),
+    *("alert-engine", "notify", "keep", "query-api"),
 }
 VARIABLES = {
     "KAFKA_CLUSTER_ID",
@@ -217,10 +217,11 @@ def test_our_processes_are_given_settings_that_the_program_takes(services):
         assert settings.log_partitions == 32
         # Each knows the passwords that it needs and no other.
         assert ("ALPR_DATABASE_URL" in environ) == (
-            name in {"kafka-consumer", "notify", "query-api"}
+            name in {"kafka-consumer", "notify", "keep", "query-api"}
         ), name
         assert ("ALPR_SEARCH_URL" in environ) == (name in {"index", "query-api"}), name
-        assert ("ALPR_IMAGES_URL" in environ) == (name in {"init", "notify", "query-api"}), name
+        shows = name in {"init", "notify", "keep", "query-api"}
+        assert ("ALPR_IMAGES_URL" in environ) == shows, name
     api = load(services["query-api"]["environment"], None)
     assert api.authenticated
     for name in ("dedup", "kafka-consumer", "index", "alert-engine", "metrics"):
