@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alpr.log_copy import LogCopy
     from api.audit import Privacy
     from api.intake import Intake
+    from api.subscriptions import Subscribing
     from api.tokens import Tokens
     from edge.detect import PlateDetector
     from edge.recognise import PlateRecogniser
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from projections.analytics import Analytics
     from projections.camera_queries import CameraQueries
     from projections.evidence import Evidence
-    from projections.keeping import Chore
     from projections.finding import Finder
+    from projections.keeping import Chore
     from projections.people_queries import PeopleQueries
     from projections.people_view import PeopleView
     from projections.queries import SightingQueries
@@ -48,8 +49,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-LINK_LIFE_S = 7 * 86_400
 _SEARCH_S = 5.0  # then PostgreSQL answers, whose queries may take as long
+LINK_LIFE_S = 7 * 86_400
 """How long a link to a picture, as messages carry it, may be opened."""
 
 # Rooms are imported where they are built: a process loads only what it works with.
@@ -429,7 +430,6 @@ def open_analytics(settings: Settings, database: Database) -> "Analytics":
     return SearchAnalytics(SearchServer(settings.search_url), rollups)
 
 
-def open_chores(settings: Settings, database: Database) -> "list[Chore]":
 def open_finder(settings: Settings, queries: "SightingQueries") -> "Finder":
     """Who answers searches: OpenSearch, with PostgreSQL behind it, or PostgreSQL alone.
 
@@ -445,19 +445,20 @@ def open_finder(settings: Settings, queries: "SightingQueries") -> "Finder":
     return SearchFinder(SearchServer(settings.search_url, timeout_s=_SEARCH_S), queries)
 
 
+def open_chores(settings: Settings, database: Database) -> "list[Chore]":
     """What ``alpr keep`` does."""
     from projections.camera_retention import CameraRetention
     from projections.forgetting import Forgetting
-    from projections.naming import Naming
     from projections.listed import Listed
+    from projections.naming import Naming
     from projections.plate_index import PlateIndex
     from projections.rollups import Rollups
 
     log = open_log(settings, waits=True)
     return [
         PlateIndex(database.url),
-        Naming(database.url, open_pseudonyms(settings)),
         Listed(database.url),
+        Naming(database.url, open_pseudonyms(settings)),
         Rollups(database.url),
         Forgetting(database.url, log, open_codec(settings, waits=True)),
         CameraRetention(database.url, log, open_images(settings)),
@@ -595,7 +596,48 @@ def open_deliveries(settings: Settings, database: Database, log: "Log", codec: "
         ),
         page=page,
         revive=reviving(database),
+        beside=_sightings_out(settings, database),
     )
+
+
+def open_subscribing(settings: Settings, database: Database) -> "Subscribing":
+    """Who is told of sightings by webhook, as the API and the command line keep it."""
+    from api.subscriptions import Subscribing
+    from images.links import secret_of
+    from notify.net import Unusable, shown
+    from notify.sightings import secret_for
+    from projections.subscriptions import Subscriptions
+
+    def readable(url: str) -> str:
+        try:
+            return shown(url)
+        except Unusable as error:
+            raise ValueError(str(error)) from None
+
+    secret = secret_of(settings.link_secret_file)
+    return Subscribing(Subscriptions(database.url), readable, lambda key: secret_for(secret, key))
+
+
+def _sightings_out(
+    settings: Settings, database: Database
+) -> "Mapping[str, Callable[[], float]]":
+    """What tells subscribers of sightings, by the name of its thread; several send at once."""
+    from ipaddress import ip_network
+
+    from images.links import secret_of
+    from notify.net import Post
+    from notify.sightings import Follower, Sender
+    from projections.subscribed import Subscribed
+
+    url = database.url
+    secret = secret_of(settings.link_secret_file)
+    post = Post([ip_network(one) for one in settings.notify_allow])
+    queries = Subscribed(url, connections=4)
+    senders = {
+        f"sightings {number}": Sender(url, queries, post, secret, Random()).step
+        for number in range(3)
+    }
+    return {"sightings": Follower(url, queries).step, **senders}
 
 
 def open_channels(settings: Settings) -> "Mapping[str, Channel]":
