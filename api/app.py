@@ -189,11 +189,8 @@ def create_app(
     for routes in _plates(forgettings, queries, watching, rendered):
         app.include_router(routes)
     app.include_router(pictures.router(queries, images, links))
-    if privacy is not None:
-        app.include_router(reason.router(rendered, required=privacy.reasons))
-        if privacy.queries is not None:
-            names, clock = privacy.names, privacy.clock
-            app.include_router(audit_page.router(privacy.queries, names, rendered, clock))
+    for routes in _audited(privacy, rendered):
+        app.include_router(routes)
     if watching is not None:
         for routes in _watching(watching, queries, images, feeds[-1], rendered):
             app.include_router(routes)
@@ -243,6 +240,14 @@ def _plates(
     if forgettings is not None:
         yield forgetting.router(forgettings, queries, rendered)
     yield plates.router(queries, rendered, watching)
+
+
+def _audited(privacy: Privacy | None, rendered: pages.Pages) -> Iterator[APIRouter]:
+    if privacy is None:
+        return
+    yield reason.router(rendered, required=privacy.reasons)
+    if privacy.queries is not None:
+        yield audit_page.router(privacy.queries, privacy.names, rendered, privacy.clock)
 
 
 def _inside(
