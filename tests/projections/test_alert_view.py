@@ -17,6 +17,7 @@ from projections.alert_queries import AlertQueries
 from projections.alert_schema import channel
 from projections.alert_view import AlertView, alert_change_of
 from projections.errors import PositionConflict, ViewMismatch
+from projections.topic_view import Change
 from schemas.codec import Codec, DecodeError
 from schemas.topics import ALERTS, NOTIFICATIONS, RULES, WATCHLIST
 from tests.projections.alerts import alert, alert_id, attempt, changes, entry, rule, write
@@ -252,10 +253,17 @@ def test_a_hundred_thousand_entries_are_shown_within_seconds(
     assert took < 30, f"{took:.1f} s"  # 4 s on two idle cores
 
 
-def test_only_an_alert_can_be_erased(tmp_path: Path):
-    registry = SqliteRegistry(tmp_path)
-    codec = Codec(registry)
-    tombstone = Entry(WATCHLIST.name, 0, 0, NOON, b"stolen ABC0001", None, {})
+def test_alerts_and_watched_plates_can_be_erased_and_nothing_else(tmp_path: Path):
+    codec = Codec(SqliteRegistry(tmp_path))
+    tombstone = Entry(RULES.name, 0, 0, NOON, b"Wanted", None, {})
     with pytest.raises(DecodeError):
         alert_change_of(tombstone, codec)
-    assert alert_change_of(tombstone._replace(topic=ALERTS.name), codec).record is None
+    for topic in (ALERTS.name, WATCHLIST.name):
+        assert alert_change_of(tombstone._replace(topic=topic), codec).record is None
+
+
+def test_an_entry_that_is_erased_is_on_no_list(alerts: AlertView, asked: AlertQueries):
+    write(alerts, WATCHLIST.name, entry(1), entry(2))
+    gone = Entry(WATCHLIST.name, 0, 2, NOON, b"stolen/ABC0001", None, {})
+    assert alerts.apply(WATCHLIST.name, 0, 2, [Change(gone, None)], 3) == []
+    assert [one["plate"] for one in asked.watchlist().rows] == ["ABC0002"]

@@ -96,3 +96,17 @@ def test_an_entry_that_nobody_can_state_is_passed_over(
     follower.complete()
     hits = follower.book.watch.look("ABC123", [], 1 << 62, 0)
     assert [hit["watchlist"] for hit in hits] == ["sound"]
+
+
+def test_a_plate_that_is_erased_is_watched_no_more_and_its_past_stays_decided(
+    log: SqliteLog, codec: Codec
+) -> None:
+    append(log, codec, WATCHLIST.name, "WatchlistEntry", ENTRY)
+    follower = RulebookFollower(log, codec)
+    follower.complete()
+    at = log.read(WATCHLIST.name, 0, 0, 1)[0].appended_at
+    assert follower.book.watch.look("ABC123", [], at, at)
+    log.append(WATCHLIST.name, 0, [Append(b"stolen/ABC123", None)])
+    follower.complete()
+    end = log.read(WATCHLIST.name, 0, 1, 1)[0].appended_at
+    assert not follower.book.watch.look("ABC123", [], end + 1, end + 1)
