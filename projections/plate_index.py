@@ -114,13 +114,16 @@ class PlateIndex:
             cursor.execute(
                 f"DELETE FROM plates WHERE text = ANY(%s) AND {self._gone}", (list(before),)
             )
+        self._learn(cursor, [row[2:] for row in rows])
+
+    @staticmethod
+    def _learn(cursor: Cursor, rows: Iterable[Sequence[str | None]]) -> None:
+        """Add the words of rows of WORDS."""
         words = {
-            (field, value)
-            for row in rows
-            for field, value in zip(WORDS, row[2:], strict=True)
-            if value
+            (field, value) for row in rows for field, value in zip(WORDS, row, strict=True) if value
         }
-        execute_values(cursor, _WORD, sorted(words)) if words else None
+        if words:
+            execute_values(cursor, _WORD, sorted(words))
 
     def _look_at_corrections(self) -> None:
         """Add the plates that people named; there are few beside those that were read."""
@@ -152,12 +155,9 @@ class PlateIndex:
             known = "EXISTS (SELECT FROM plates WHERE text = plate_normalized_text)"
             for part in _parts(cursor, f"{texts} WHERE NOT {known}"):
                 self._add(cursor, part)
-        for field in WORDS:
-            cursor.execute(
-                f"INSERT INTO vocabulary SELECT DISTINCT %s, {field} FROM {view}.plate_events "
-                f"WHERE {field} <> '' ON CONFLICT DO NOTHING",
-                (field,),
-            )
+        # In one scan: together, too, these have few values.
+        cursor.execute(f"SELECT DISTINCT {', '.join(WORDS)} FROM {view}.plate_events")
+        self._learn(cursor, cursor.fetchall())
         self._stale = True
 
     def _add(self, cursor: Cursor, texts: Iterable[str]) -> None:
