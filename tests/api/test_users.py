@@ -243,6 +243,24 @@ def test_a_flood_of_logins_holds_up_nobody_else(
     assert set(statuses) <= {401, 429}
 
 
+def test_the_page_of_people_shows_who_sees_plates_in_clear_and_grants_it_to_nobody_unasked(
+    locked: str, add: Add
+):
+    name = add(Role.ADMIN)
+    limited = add(Role.VIEWER, cameras=["CAM-001"])
+    with httpx.Client(base_url=locked, headers=PAGE) as client:
+        log_in(client, name)
+        page = client.get("/people").text
+        assert limited in page
+        assert "plates in clear" not in page
+        form = {"role": "operator", "cameras": "CAM-001"}
+        path, headers = f"/people/users/{limited}", {"origin": locked}
+        assert client.post(path, data=form, headers=headers).status_code == 303
+        assert "plates in clear" not in client.get("/people").text
+        client.post(path, data={**form, "clear": "on"}, headers=headers)
+        assert "plates in clear" in client.get("/people").text
+
+
 # --- pages of elsewhere
 
 
