@@ -454,11 +454,12 @@ def open_chores(settings: Settings, database: Database) -> "list[Chore]":
     from projections.plate_index import PlateIndex
     from projections.rollups import Rollups
 
+    pseudonyms = open_pseudonyms(settings)
     log = open_log(settings, waits=True)
     return [
-        PlateIndex(database.url),
+        PlateIndex(database.url, named=pseudonyms.of),
         Listed(database.url),
-        Naming(database.url, open_pseudonyms(settings)),
+        Naming(database.url, pseudonyms),
         Rollups(database.url),
         Forgetting(database.url, log, open_codec(settings, waits=True)),
         CameraRetention(database.url, log, open_images(settings)),

@@ -27,7 +27,7 @@ CORRECTED = "plates corrected"
 SWEEP_S = 60.0
 """How often at most it is looked for plates that nothing has any more: it reads every text."""
 _BATCH = 10_000  # rows of a COPY: some 4 MB
-_COLUMNS = "text, folded, keys, grams"
+_COLUMNS = "text, folded, keys, grams, pseudonym"
 _KNOWN = "SELECT text FROM plates WHERE text = ANY(%s)"
 _ADD = f"INSERT INTO plates ({_COLUMNS}) VALUES %s ON CONFLICT DO NOTHING"
 _FRESH = "INSERT INTO fresh_plates VALUES %s ON CONFLICT DO NOTHING"
@@ -42,7 +42,8 @@ _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 class PlateIndex:
     """Follows the sightings and what people say of them; a chore of ``alpr keep``.
 
-    ``clock`` gives seconds that only grow.
+    ``clock`` gives seconds that only grow. ``named`` gives the pseudonym of a plate, which is
+    written with it: to add it later would make every index entry anew.
     """
 
     name = CHORE
@@ -53,7 +54,9 @@ class PlateIndex:
         schema: str = DERIVED,
         view: str = LIVE,
         clock: Callable[[], float] = time.monotonic,
+        named: Callable[[str], str] | None = None,
     ) -> None:
+        self._named = named
         self._following = Following(url, self.name, schema, view)
         self._clock = clock
         self._gone = (
@@ -168,7 +171,7 @@ class PlateIndex:
         wanted -= {text for (text,) in cursor.fetchall()}
         if wanted:
             fresh = sorted(wanted)
-            execute_values(cursor, _ADD, [_row(text) for text in fresh], page_size=500)
+            execute_values(cursor, _ADD, [self._row(text) for text in fresh], page_size=500)
             execute_values(cursor, _FRESH, [(text,) for text in fresh], page_size=500)
 
     def _build(self, cursor: Cursor, texts: str) -> None:
@@ -181,7 +184,7 @@ class PlateIndex:
             "CREATE TABLE building (LIKE plates INCLUDING ALL EXCLUDING INDEXES)"
         )
         for part in _parts(cursor, texts):
-            rows = StringIO("".join(map(_line, part)))
+            rows = StringIO("".join(map(self._line, part)))
             cursor.copy_expert(f"COPY building ({_COLUMNS}) FROM STDIN", rows)
         cursor.execute(
             "ALTER TABLE building ADD CONSTRAINT building_pkey PRIMARY KEY (text); "
@@ -200,6 +203,18 @@ class PlateIndex:
             "ALTER INDEX building_pseudonym RENAME TO idx_plates_pseudonym"
         )
 
+    def _row(self, text: str) -> tuple[str, str, list[int], list[int], str | None]:
+        folded = fold(text)
+        pseudonym = None if self._named is None else self._named(text)
+        return text, folded, kept_keys(folded), kept_grams(folded), pseudonym
+
+    def _line(self, text: str) -> str:
+        """The same as a line of COPY."""
+        text, folded, keys, grams, pseudonym = self._row(text)
+        arrays = "\t".join("{" + ",".join(map(str, numbers)) + "}" for numbers in (keys, grams))
+        name = "\\N" if pseudonym is None else pseudonym
+        return f"{text.translate(_ESCAPED)}\t{folded.translate(_ESCAPED)}\t{arrays}\t{name}\n"
+
 
 def _parts(cursor: Cursor, texts: str) -> Iterator[list[str]]:
     """The texts that a query gives, without holding all of them."""
@@ -209,15 +224,3 @@ def _parts(cursor: Cursor, texts: str) -> Iterator[list[str]]:
         rows = iter(found)
         while part := [text for (text,) in islice(rows, _BATCH)]:
             yield part
-
-
-def _row(text: str) -> tuple[str, str, list[int], list[int]]:
-    folded = fold(text)
-    return text, folded, kept_keys(folded), kept_grams(folded)
-
-
-def _line(text: str) -> str:
-    """The same as a line of COPY."""
-    text, folded, keys, grams = _row(text)
-    arrays = "\t".join("{" + ",".join(map(str, numbers)) + "}" for numbers in (keys, grams))
-    return f"{text.translate(_ESCAPED)}\t{folded.translate(_ESCAPED)}\t{arrays}\n"

@@ -147,3 +147,14 @@ def test_words_of_the_full_text_are_known(view, index, url):
     run(index)
     words = set(ask(url, "SELECT field, value FROM alpr_derived.vocabulary"))
     assert {("camera_id", "GATE-1"), ("zone", "exit"), ("direction", "in")} <= words
+
+
+def test_a_plate_is_written_with_its_pseudonym(view, url):
+    view.apply(0, 0, [sighting(1, text="FIRST")], 1)
+    index = PlateIndex(url, named=lambda text: f"~{text.lower()}")
+    run(index)
+    view.apply(0, 1, [sighting(2, text="SECOND")], 2)
+    run(index)
+    index.close()
+    named = ask(url, "SELECT text, pseudonym FROM alpr_derived.plates ORDER BY text")
+    assert named == [("FIRST", "~first"), ("SECOND", "~second")]
