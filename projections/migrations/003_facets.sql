@@ -13,3 +13,6 @@ CREATE INDEX idx_facets ON plate_events USING gin ((
 -- Other texts that a sighting was read as, for the full text.
 CREATE INDEX idx_other_texts ON plate_events
     USING gin (was jsonb_path_ops, alternatives jsonb_path_ops) WITH (gin_pending_list_limit = 256);
+
+-- Which values are rare is known only from then on.
+ANALYZE plate_events;
