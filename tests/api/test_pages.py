@@ -181,7 +181,7 @@ def test_one_clicks_from_the_wall_to_a_sighting_to_its_plate(tab: Tab, tmp_path:
     assert page.locator(".best img").evaluate("picture => picture.naturalWidth") > 0
     mark = page.locator(".frame .mark")
     assert [mark.get_attribute(name) for name in ("x", "y", "width")] == ["240", "270", "160"]
-    assert page.locator(".vote").count() == len("ABC0059")
+    assert page.locator(".by-place > li").count() == len("ABC0059")
     page.screenshot(path=tmp_path / "sighting.png", full_page=True)
     page.get_by_text("Every sighting of this plate").click()
     expect(page.locator("tbody tr")).to_have_count(1)
