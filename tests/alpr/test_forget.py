@@ -112,7 +112,11 @@ def test_a_camera_may_keep_what_it_sees_for_fewer_days(home: Settings):
             town.passes(camera, "0LD1234", -3 * 24 * 60 * MINUTE, images=shots)
             town.passes(camera, "NEW1234", -20 * MINUTE)
         town.live()
-        with flows(settings, "dedup", "project"), process(settings, "edge"):
+        with (
+            flows(settings, "dedup", "project"),
+            process(settings, "edge"),
+            process(settings, "ticker"),
+        ):
             view = View(settings)
             wait(lambda: len(view.rows("SELECT 1 FROM alpr.plate_events")) == 4)
             wait(lambda: len(view.rows("SELECT 1 FROM alpr_people.cameras")) == 2)
