@@ -42,7 +42,9 @@ class GrantBody(BaseModel):
     role: Literal["viewer", "operator", "investigator", "admin"]
     cameras: list[str] | None = Field(default=None, description="all if left out")
     clear: bool | None = Field(
-        default=None, description="Plates as they are where others see pseudonyms"
+        default=None,
+        description="Plates as they are where others see pseudonyms; if left out investigators and "
+        "administrators see them",
     )
 
 

@@ -254,7 +254,8 @@ async def _fields(request: Request) -> dict[str, Any]:
     named = [one.strip() for one in re.split(r"[,\n]", form.pop("cameras", "")) if one.strip()]
     if named:
         form["cameras"] = named
-    form["clear"] = form.get("clear") == "on"
+    if "clear" in form:
+        form["clear"] = form["clear"] == "on"
     return form
 
 
@@ -267,7 +268,7 @@ def _grant(
     if role is None:
         raise BadInput(f"role={str(given.get('role', ''))[:80]!r}: give one of {', '.join(known)}")
     cameras = given.get("cameras")
-    clear = given.get("clear", role is Role.ADMIN)
+    clear = given.get("clear", role.sees_plates)
     if cameras is None:
         return role, None, clear
     if role is Role.ADMIN:
@@ -334,10 +335,19 @@ def _plain_key(key: Key) -> dict[str, Any]:
 def _user(user: User) -> dict[str, Any]:
     return {
         **_plain_user(user),
+        "sight": _sight(user),
         "used": told(user.last_used_at),
         "until": told(user.password_until),
     }
 
 
 def _key(key: Key) -> dict[str, Any]:
-    return {**_plain_key(key), "used": told(key.last_used_at), "ends": told(key.expires_at)}
+    times = {"used": told(key.last_used_at), "ends": told(key.expires_at)}
+    return {**_plain_key(key), "sight": _sight(key), **times}
+
+
+def _sight(one: User | Key) -> str:
+    """How plates are shown to them, where it is not as their role has it."""
+    if one.clear == one.role.sees_plates:
+        return ""
+    return "plates in clear" if one.clear else "plates as pseudonyms"

@@ -127,7 +127,7 @@ def is_token(text: str) -> bool:
 
 def _claims(given: Mapping[str, Any]) -> Claims:
     subject, role, cameras = given["sub"], given.get("role"), given.get("cameras")
-    clear, generation = given.get("clear", False), given.get(_USER)
+    generation = given.get(_USER)
     if not isinstance(subject, str) or not 1 <= len(subject) <= 200 or not subject.isprintable():
         raise TokenError("its sub is no name")
     if role not in {one.value for one in Role}:
@@ -135,6 +135,7 @@ def _claims(given: Mapping[str, Any]) -> Claims:
     named = isinstance(cameras, list) and all(isinstance(one, str) for one in cameras)
     if cameras is not None and not named:
         raise TokenError("its cameras are no list of texts")
+    clear = given.get("clear", Role(role).sees_plates)
     if not isinstance(clear, bool):
         raise TokenError("its clear is neither true nor false")
     if generation is not None and not isinstance(generation, int):

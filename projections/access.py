@@ -90,7 +90,7 @@ class AccessKeys:
     ) -> tuple[Key, str]:
         """A new key and its text, which nobody can show again. ``life`` None never expires.
 
-        ``clear`` None: administrators alone see plates that others see as pseudonyms.
+        ``clear`` None: as the role has it, whether plates that others see as pseudonyms are seen.
         """
         with self._store.transaction() as cursor:
             return _create(cursor, name, role, life, cameras, clear)
@@ -235,7 +235,7 @@ def _create(  # noqa: PLR0917 (the columns)
     text = f"alpr_{key_id}_{_secret()}"
     if role is Role.ADMIN:
         void_links(cursor)
-    seen = role is Role.ADMIN if clear is None else clear
+    seen = role.sees_plates if clear is None else clear
     cursor.execute(
         "INSERT INTO keys (key_id, hash, name, role, expires_at, cameras, clear) "
         f"VALUES (%s, %s, %s, %s, now() + %s::interval, %s, %s) RETURNING {_COLUMNS}",

@@ -22,3 +22,10 @@ class Role(Enum):
         if needed is Role.INGEST:
             return self is not Role.VIEWER
         return self is not Role.INGEST and order.index(self) >= order.index(needed)
+
+    @property
+    def sees_plates(self) -> bool:
+        """Whether, unless somebody says otherwise, plates that others see as pseudonyms are shown
+        as they are.
+        """
+        return self.covers(Role.INVESTIGATOR)

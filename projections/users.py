@@ -67,7 +67,7 @@ class Users:
         clear: bool | None = None,
         once: bool = False,
     ) -> User | None:
-        """A new user; None where the name is taken. ``clear`` None: administrators alone.
+        """A new user; None where the name is taken. ``clear`` None: as the role has it.
 
         With ``once`` the password is good for ONCE_LIFE and has to be changed at once.
         """
@@ -83,7 +83,7 @@ class Users:
                     hashed,
                     role.value,
                     listed(cameras),
-                    role is Role.ADMIN if clear is None else clear,
+                    role.sees_plates if clear is None else clear,
                     ONCE_LIFE if once else None,
                 ),
             )

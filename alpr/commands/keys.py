@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--expires", default=_LIFE, metavar="LIFE", help=f"such as 90d, 12h or never ({_LIFE})"
     )
     create.add_argument("--cameras", metavar="A,B", help="the only ones it sees; all if left out")
-    create.add_argument("--clear", action="store_true", help=CLEAR)
+    create.add_argument("--clear", action=argparse.BooleanOptionalAction, help=CLEAR)
     commands.add_parser("list", help="every key ever made, without its secret")
     revoke = commands.add_parser("revoke", help="end a key and its sessions, at once and for ever")
     revoke.add_argument("key_id", metavar="ID", help="the letters between alpr_ and the next _")
@@ -46,12 +46,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             raise ConfigError(f"--name {name!r} is no name: give 1 to 64 characters to know it by")
         role = Role(arguments.role)
         cameras = cameras_of(arguments.cameras, role)
-        clear = True if arguments.clear else None
     database = open_database(settings)
     keys = open_keys(database)
     try:
         if arguments.what == "create":
-            _tell(*keys.create(name, role, life, cameras=cameras, clear=clear))
+            _tell(*keys.create(name, role, life, cameras=cameras, clear=arguments.clear))
         elif arguments.what == "list":
             _list(keys)
         else:

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = named("add", "a new user; the password is asked for, or read from stdin")
     add.add_argument("--role", required=True, choices=_ROLES, help=_ROLES_TOLD)
     add.add_argument("--cameras", metavar="A,B", help="the only ones they see; all if left out")
-    add.add_argument("--clear", action="store_true", help=CLEAR)
+    add.add_argument("--clear", action=argparse.BooleanOptionalAction, help=CLEAR)
     once = "print a one-time password instead, to be changed at the first login within a week"
     add.add_argument("--one-time", action="store_true", help=once)
     commands.add_parser("list", help="every user")
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     named("enable", "let somebody in again")
 
 
-CLEAR = "sees plates as they are where others see pseudonyms; administrators always do"
+CLEAR = "sees plates where others see pseudonyms (default: investigators and administrators do)"
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -100,7 +100,9 @@ def _do(users: Users, arguments: argparse.Namespace, name: str, password: str | 
         role, cameras, clear = before.role, before.cameras, before.clear
         if what == "role":
             role = Role(arguments.role)
-            cameras, clear = (None, True) if role is Role.ADMIN else (cameras, clear)
+            cameras = None if role is Role.ADMIN else cameras
+            if clear == before.role.sees_plates or role is Role.ADMIN:
+                clear = role.sees_plates  # as the role has it, as it was
         else:
             cameras = cameras_of(arguments.cameras, role)
             clear = clear if arguments.clear is None else arguments.clear
@@ -112,8 +114,7 @@ def _add(users: Users, arguments: argparse.Namespace, name: str, password: str) 
     role, once = Role(arguments.role), arguments.one_time
     cameras = cameras_of(arguments.cameras, role)
     hashed = Passwords().hash(password)
-    clear = True if arguments.clear else None
-    if users.add(name, role, hashed, cameras=cameras, clear=clear, once=once) is None:
+    if users.add(name, role, hashed, cameras=cameras, clear=arguments.clear, once=once) is None:
         raise AlprError(f"there is a user {name} already; `alpr users list` shows all")
     _tell(name, password if once else None, f"is added as {role.value}")
 
@@ -149,7 +150,9 @@ def _cameras(cameras: frozenset[str] | None) -> str:
 
 
 def _clear(user: User) -> str:
-    return " (clear)" if user.clear and user.role is not Role.ADMIN else ""
+    if user.clear == user.role.sees_plates:
+        return ""
+    return " (clear)" if user.clear else " (pseudonyms)"
 
 
 def _name(text: str) -> str:

@@ -243,6 +243,27 @@ def test_a_flood_of_logins_holds_up_nobody_else(
     assert set(statuses) <= {401, 429}
 
 
+def test_whether_plates_are_seen_in_clear_follows_the_role_unless_somebody_says_otherwise(
+    locked: str, add: Add
+):
+    name, other = add(Role.ADMIN), add(Role.INVESTIGATOR)
+    with httpx.Client(base_url=locked, headers=PAGE) as client:
+        log_in(client, name)
+
+        def clear(path: str, **body: object) -> bool:
+            sent = {"accept": "application/json", "origin": locked}
+            return client.post(path, json=body, headers=sent).json()["clear"]
+
+        for role, seen in (("viewer", False), ("operator", False), ("investigator", True)):
+            assert clear("/people/keys", name="k", role=role) == seen
+            assert clear("/people/keys", name="k", role=role, clear=not seen) != seen
+        path = f"/people/users/{other}"
+        assert clear(path, role="investigator")
+        form = {"role": "investigator", "clear": "off"}
+        assert client.post(path, data=form, headers={"origin": locked}).status_code == 303
+        assert "plates as pseudonyms" in client.get("/people").text
+
+
 def test_the_page_of_people_shows_who_sees_plates_in_clear_and_grants_it_to_nobody_unasked(
     locked: str, add: Add
 ):
@@ -252,13 +273,13 @@ def test_the_page_of_people_shows_who_sees_plates_in_clear_and_grants_it_to_nobo
         log_in(client, name)
         page = client.get("/people").text
         assert limited in page
-        assert "plates in clear" not in page
+        assert ", plates in clear;" not in page
         form = {"role": "operator", "cameras": "CAM-001"}
         path, headers = f"/people/users/{limited}", {"origin": locked}
         assert client.post(path, data=form, headers=headers).status_code == 303
-        assert "plates in clear" not in client.get("/people").text
+        assert ", plates in clear;" not in client.get("/people").text
         client.post(path, data={**form, "clear": "on"}, headers=headers)
-        assert "plates in clear" in client.get("/people").text
+        assert ", plates in clear;" in client.get("/people").text
 
 
 # --- pages of elsewhere
