@@ -3,7 +3,7 @@
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from psycopg2.extensions import connection as Connection
@@ -26,6 +26,9 @@ class Asking:
     and QueryTimeout after ``timeout_ms``. At most ``connections`` are open; who finds none free
     waits for one, no longer than the timeout.
     """
+
+    SETUP: ClassVar[str] = ""
+    """SQL that each connection begins with."""
 
     def __init__(self, url: str, schema: str, made: str, connections: int, timeout_ms: int) -> None:
         self._url = url
@@ -93,6 +96,8 @@ class Asking:
                 connection = connect(self._url, self._schema, self._timeout_ms)
                 connection.set_session(readonly=True, autocommit=True)
                 with connection.cursor() as cursor:
+                    if self.SETUP:
+                        cursor.execute(self.SETUP)
                     # Asked so, since a server logs every query that names a table it lacks.
                     cursor.execute("SELECT to_regclass(%s)", (self._made,))
                     made = cursor.fetchall()[0][0]

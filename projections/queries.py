@@ -59,6 +59,9 @@ class SightingQueries(Asking):
     ``connections`` are open; who finds none free waits for one, no longer than the timeout.
     """
 
+    # A page is a few milliseconds of one process, and starting others takes longer than that.
+    SETUP = "SET max_parallel_workers_per_gather = 0"
+
     def __init__(
         self, url: str, schema: str = LIVE, connections: int = 8, timeout_ms: int = 5_000
     ) -> None:
