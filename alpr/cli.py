@@ -100,9 +100,12 @@ def _run(given: list[str], command: str | None) -> int:
     module.configure(parser)
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     parsed = parser.parse_args(given[1:])
+    from alpr import audited
     from alpr.settings import load
 
-    return module.run(parsed, load(os.environ))
+    settings = load(os.environ)
+    audited.tell(command, parsed, settings)
+    return module.run(parsed, settings)
 
 
 def _without_command(given: list[str]) -> int:

@@ -3,22 +3,18 @@
 import argparse
 import sys
 import time
-import uuid
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+from alpr.audited import write
 from alpr.commands.table import columns
 from alpr.errors import ConfigError
 from alpr.moments import moment
-from alpr.person import actor
 from alpr.settings import Settings
-from alpr.wiring import open_codec, open_database, open_log, open_pseudonyms
+from alpr.wiring import open_database, open_pseudonyms
 from api.audited import searched, subjects_of
-from eventlog.log import Append
 from projections.audit_queries import AuditQueries, AuditSearch
 from rules.pseudonym import Pseudonyms, is_pseudonym
-from schemas.records import AuditEntry
-from schemas.topics import AUDIT, partition_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMED = 3  # pseudonyms of a line
@@ -50,7 +46,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     finally:
         database.stop()
     asked = {name: getattr(arguments, name) or "" for name in ("plate", "actor", "action", "since")}
-    _tell(settings, searched(asked, names), arguments.reason, now)
+    write(settings, "audit", searched(asked, names), arguments.reason)
     lines = [
         (
             f"{row['at'].astimezone(UTC):%Y-%m-%d %H:%M:%S}Z",
@@ -76,22 +72,6 @@ def _search(arguments: argparse.Namespace, since: int | None, names: Pseudonyms)
         pseudonym=pseudonym if is_pseudonym(pseudonym) else None,
         since=None if since is None else _EPOCH + timedelta(microseconds=since),
     )
-
-
-def _tell(settings: Settings, subject: str, reason: str, now: int) -> None:
-    entry: AuditEntry = {
-        "audit_id": str(uuid.uuid4()),
-        "at": now,
-        "actor": actor(),
-        "action": "audit",
-        "subject": subject,
-        "reason": " ".join(reason.split())[:200],
-        "found": [],
-    }
-    key = entry["actor"].encode()
-    with closing(open_log(settings)) as log:
-        value = open_codec(settings).encode(AUDIT.name, "AuditEntry", entry)
-        log.append(AUDIT.name, partition_of(key, log.partitions(AUDIT.name)), [Append(key, value)])
 
 
 def _found(found: list[str]) -> str:
