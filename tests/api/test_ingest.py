@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from eventlog.log import Append, LogFull, LogUnavailable
 from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
 from images.store import FolderStore
+from projections.access import AccessKeys, Role
 from projections.queries import SightingQueries
 from projections.view import SightingsView
 from rules.dedup import Deduplication
@@ -403,6 +405,22 @@ def test_more_than_is_taken_at_once_is_to_come_again(
     answer = client.post("/ingest/reads", json=read())
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "1"
+
+
+def test_reads_are_not_counted_for_the_rate_of_requests(
+    place: Place, view: SightingQueries, postgres_url: str
+):
+    with closing(AccessKeys(postgres_url)) as keys:
+        _, key = keys.create("gate", Role.INGEST, timedelta(hours=1))
+        with (
+            served(view, place.pictures, intake=place.intake, keys=keys, rate=0.1) as address,
+            httpx.Client(base_url=address, headers={"x-api-key": key}, timeout=20) as client,
+        ):
+            answers = [client.post("/ingest/reads", json=read(number)) for number in range(6)]
+            assert [answer.status_code for answer in answers] == [202] * 6
+            assert "ratelimit-limit" not in answers[0].headers
+            told = [client.get("/stats").status_code for _ in range(3)]
+            assert told == [403, 429, 429], "anything else is"
 
 
 def test_a_body_beyond_the_bound_is_refused_at_once(client: httpx.Client):
