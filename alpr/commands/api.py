@@ -41,7 +41,6 @@ from alpr.wiring import (
 if TYPE_CHECKING:
     from alpr.forget import Forgotten
     from alpr.wiring import Database
-    from alpr.wiring import Database
     from api.backtests import Backtest
     from api.cameras import Cameras
     from api.forgetting import Forget
@@ -77,6 +76,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from api.backtests import Backtests
     from api.counted import Counted
     from api.forgetting import Forgettings
+    from api.routes import Parts
     from api.serve import Certificate, ServeError, serve
     from api.voice import Voice
     from api.watching import Watching
@@ -107,14 +107,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         )
         intake, uploads = open_intake(settings, database, _now)
         privacy = open_privacy(settings, database)
-        app = create_app(
-            queries,
-            open_images(settings),
-            keys=keys,
-            hosts=(*settings.api_hosts, *_public_host(settings)),
-            cors_origins=settings.api_cors,
-            tokens=open_tokens(settings) if keys is not None else None,
-            rate=settings.api_rate,
+        parts = Parts(
             counted=Counted(lambda: (open_log(settings), open_codec(settings))),
             links=SignedLinks(secret_of(settings.link_secret_file)),
             watching=watching,
@@ -128,6 +121,16 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             desk=DlqDesk(settings, _now),
             whole=open_system(settings, database, _now),
             forgettings=Forgettings(_forget(settings, database)),
+        )
+        app = create_app(
+            queries,
+            open_images(settings),
+            parts,
+            keys=keys,
+            hosts=(*settings.api_hosts, *_public_host(settings)),
+            cors_origins=settings.api_cors,
+            tokens=open_tokens(settings) if keys is not None else None,
+            rate=settings.api_rate,
         )
         if keys is not None:
             scheme = "https" if settings.tls_cert else "http"

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from api.app import create_app
 from api.live import Pace
+from api.routes import Parts
 from api.serve import Server
 from images.store import ImageStore
 from projections.access import AccessKeys
@@ -112,8 +114,14 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def served(queries: SightingQueries, pictures: ImageStore, **options: Any) -> Iterator[str]:
-    """An API in a thread, on a port that the system chooses; ``options`` are create_app's."""
-    app = create_app(queries, pictures, pace=Pace(poll=0.05), **options)
+    """An API in a thread, on a port that the system chooses.
+
+    ``options`` are create_app's, and its parts.
+    """
+    named = {field.name for field in fields(Parts)}
+    parts = Parts(**{name: one for name, one in options.items() if name in named})
+    rest = {name: one for name, one in options.items() if name not in named}
+    app = create_app(queries, pictures, parts, pace=Pace(poll=0.05), **rest)
     server = Server(app)
     server.config.port = 0
     thread = threading.Thread(target=server.run)

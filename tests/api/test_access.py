@@ -14,6 +14,7 @@ from fastapi.routing import iter_route_contexts
 from api.app import create_app
 from api.guard import COOKIE, Trust
 from api.roles import NEEDED
+from api.routes import Parts
 from projections.access import SCHEMA, AccessKeys, Role
 from projections.errors import ViewMismatch
 from projections.queries import SightingQueries
@@ -64,7 +65,7 @@ def execute(url: str, statement: str, *values: object) -> None:
 
 
 def routes(queries: SightingQueries, world: World, keys: AccessKeys | None) -> set[str]:
-    app = create_app(queries, world.pictures, keys=keys, **whole(world.url))
+    app = create_app(queries, world.pictures, Parts(**whole(world.url)), keys=keys)
     found: set[str] = set()
     for route in iter_route_contexts(app.routes):
         assert route.methods, f"{route.path} is no route that the guard can see"

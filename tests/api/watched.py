@@ -118,7 +118,7 @@ def idle(url: str) -> Watching:
 
 
 def whole(url: str) -> dict[str, Any]:
-    """What create_app is given for every route there is, where none is to do anything."""
+    """The parts of an application for every route there is, where none is to do anything."""
     nobody: Any = object()
     return {
         "watching": idle(url),
@@ -126,6 +126,8 @@ def whole(url: str) -> dict[str, Any]:
         "privacy": unwritten(url),
         "desk": nobody,
         "whole": System((), ()),
+        "counts": nobody,
+        "forgettings": nobody,
     }
 
 
