@@ -6,6 +6,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -14,8 +15,9 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.audited import CLEAR, Deed, deed_of, subject_of
+from api.audited import CLEAR, Deed, deed_of, meant, subject_of
 from api.errors import ApiError, ReasonNeeded, Unavailable
+from api.joined import Joined
 from api.visitor import visitor
 from api.voice import OpenLog
 from eventlog.log import Append, Log, LogError
@@ -49,6 +51,7 @@ class Writer:
         self._waiting: list[tuple[AuditEntry, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self.joined = Joined(self.write)
 
     async def write(self, entry: AuditEntry) -> None:
         """Return when the log has it. Raises Unavailable."""
@@ -144,6 +147,7 @@ class Privacy:
                 "a reason is needed to look at plates here: give it as the header X-Reason or the "
                 "parameter reason, such as ?reason=case+2025-17"
             )
+        deed = meant(deed, request)
         visit.deed, visit.subject = deed, subject_of(deed, request, self.names)
 
     async def tell(self, visit: "Visit") -> None:
@@ -161,7 +165,7 @@ class Privacy:
                 "reason": visit.reason,
                 "found": found[start : start + _NAMED],
             }
-            await self.writer.write(entry)
+            await (self.writer.joined.tell if visit.deed.joined else self.writer.write)(entry)
 
 
 @dataclass(slots=True)
@@ -209,7 +213,7 @@ class Audited:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._ending(send))
             return
         visit = Visit()
         held: Message | None = None
@@ -243,6 +247,18 @@ class Audited:
             await send(message)
 
         await self._app(scope, receive, audited)
+
+    def _ending(self, send: Send) -> Send:
+        """The same, which writes what waits before it says that the server has ended."""
+
+        async def ended(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                # What cannot be written now is lost, and the writer has said so.
+                with suppress(ApiError):
+                    await self._privacy.writer.joined.end()
+            await send(message)
+
+        return ended
 
 
 def _counts(visit: Visit, status: int) -> bool:

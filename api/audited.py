@@ -6,7 +6,7 @@ all the same, under its address.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from fastapi import Request
@@ -29,6 +29,8 @@ _PLAIN = frozenset(
     }
 )
 _UNTOLD = frozenset({"limit", "offset", "cursor", "page", "reason", "cards", "last_event_id"})
+_ASKED = ("plate", "q", "plate_text", "text")  # of a query, in the order of what tells
+_FALSE = ("0", "false")
 _NEAR = frozenset({"edits", "within", "near", "fuzzy", "similar", "distance", "confusable"})
 
 
@@ -62,6 +64,11 @@ class Deed:
     named: bool = False
     filters: bool = False
     when: Callable[[Request], bool] = _always
+
+    @property
+    def joined(self) -> bool:
+        """Whether it may be asked for again and again, and is told once a minute."""
+        return self.action == "list"
 
 
 _WATCHLIST = "watchlist:{watchlist}"
@@ -217,6 +224,14 @@ def deed_of(route: str) -> Deed | None:
     return Deed("view" if method == "GET" else "change", path.removeprefix("/"))
 
 
+def meant(deed: Deed, request: Request) -> Deed:
+    """The same; a list in which somebody looks for a plate is a search."""
+    asked = request.query_params
+    if deed.action == "list" and any(asked.get(name) for name in (*_ASKED, "near")):
+        return replace(deed, action="search", subject="")
+    return deed
+
+
 def subject_of(deed: Deed, request: Request, names: Pseudonyms) -> str:
     """What a request is about, without any plate in clear."""
     if not deed.subject:
@@ -238,11 +253,14 @@ def subject_of(deed: Deed, request: Request, names: Pseudonyms) -> str:
 def searched(asked: Mapping[str, str], names: Pseudonyms) -> str:
     """What a search looks for: a plate, a pattern, or else its filters."""
     given = {name: value for name, value in asked.items() if value and name not in _UNTOLD}
-    for name in ("plate", "q", "plate_text", "text"):
+    for name in _ASKED:
         if name in given:
             told = plate_named(given[name], names)
-            near = any(given.get(one, "0") not in ("0", "false") for one in _NEAR)
+            near = any(given.get(one, "0") not in _FALSE for one in _NEAR)
+            near = near or given.get("looks", "").startswith("near")
             return told.replace("plate:", "near:", 1) if near else told
+    if "near" in given:
+        return f"near:{names.of(given['near'])}"
     told = "&".join(
         f"{name}={_plain(value) if name in _PLAIN else names.of_words(value)}"
         for name, value in sorted(given.items())

@@ -284,3 +284,35 @@ def test_a_near_search_is_told_as_one():
 def test_a_reason_is_one_short_line():
     assert tidy(" case\r\n17\x00 ") == "case 17"
     assert len(tidy("x" * 1000)) == 200
+
+
+def test_a_list_that_is_asked_for_again_and_again_is_told_once_and_then_what_is_new(
+    trail: Trail, queries: SightingQueries, world: World
+):
+    trail.news()
+    privacy = trail.privacy()
+    with (
+        served(queries, world.pictures, privacy=privacy) as address,
+        httpx.Client(base_url=address, timeout=10) as client,
+    ):
+        first = client.get("/events/recent?limit=5").json()["events"]
+        assert len(trail.one()["found"]) == len({one["plate_text"] for one in first})
+        for _ in range(20):
+            client.get("/events/recent?limit=5")
+        more = client.get("/events/recent?limit=8").json()["events"]
+        assert trail.news() == [], "what is new waits for the end of the minute"
+        client.get("/events/recent", headers={"x-reason": "case 17"})
+        assert trail.one()["reason"] == "case 17"
+    entry = trail.one()  # when the server ended
+    told = {NAMES.of(one["plate_text"]) for one in more}
+    assert set(entry["found"]) == told - {NAMES.of(one["plate_text"]) for one in first}
+
+
+def test_a_plate_that_is_looked_for_in_a_list_is_told_as_a_search(ask: httpx.Client, trail: Trail):
+    for _ in range(2):
+        ask.get(f"/alerts?plate={PLATE}")
+    assert [(one["action"], one["subject"]) for one in trail.news()] == [
+        ("search", f"plate:{NAME}")
+    ] * 2
+    ask.get(f"/events/search?near={PLATE}")
+    assert trail.one()["subject"] == f"near:{NAME}"
