@@ -105,7 +105,7 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password():
             took.append(time.perf_counter() - began)
         return min(took)
 
-    assert 0.5 < quickest(None) / quickest(hashed) < 2
+    assert 0.2 < quickest(None) / quickest(hashed) < 5, "without a check it would be a thousandth"
 
 
 def test_the_hash_is_argon2id_by_owasps_parameters_and_of_another_salt_each_time():
@@ -218,29 +218,42 @@ def test_guesses_at_a_name_are_held_off_and_its_sessions_go_on(
         assert client.get("/stats").status_code == 200
 
 
+class Slow(Passwords):
+    """Checks that take as long as the test wants."""
+
+    def __init__(self) -> None:
+        super().__init__(passes=1, kib=64)
+        self.done = threading.Event()
+
+    def matches(self, hashed: str | None, text: str) -> bool:
+        assert self.done.wait(60)
+        return super().matches(hashed, text)
+
+
 def test_a_flood_of_logins_holds_up_nobody_else(
     queries: SightingQueries, world: World, keys: AccessKeys, add: Add
 ):
     name, trust = add(), Trust(failures=1000, names=1000)
-    slow = Passwords(passes=12)
+    slow = Slow()
     statuses: list[int] = []
     with served(queries, world.pictures, keys=keys, trust=trust, passwords=slow) as address:
 
         def guess() -> None:
             form = {"name": name, "key": "guess"}
-            statuses.append(httpx.post(f"{address}/login", data=form, timeout=60).status_code)
+            statuses.append(httpx.post(f"{address}/login", data=form, timeout=90).status_code)
 
-        threads = [threading.Thread(target=guess) for _ in range(48)]
+        threads = [threading.Thread(target=guess) for _ in range(40)]
         for thread in threads:
             thread.start()
-        time.sleep(0.5)
-        began = time.monotonic()
+        until = time.monotonic() + 30
+        while len(statuses) < 8 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert statuses == [429] * 8, "those beyond the 32 that may wait are sent away"
         assert httpx.get(f"{address}/health", timeout=30).status_code == 200
-        assert time.monotonic() - began < 8
+        slow.done.set()
         for thread in threads:
             thread.join()
-    assert 429 in statuses, "those beyond what may wait are sent away"
-    assert set(statuses) <= {401, 429}
+    assert sorted(statuses) == [401] * 32 + [429] * 8
 
 
 def test_whether_plates_are_seen_in_clear_follows_the_role_unless_somebody_says_otherwise(
