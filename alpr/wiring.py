@@ -619,9 +619,7 @@ def open_subscribing(settings: Settings, database: Database) -> "Subscribing":
     return Subscribing(Subscriptions(database.url), readable, lambda key: secret_for(secret, key))
 
 
-def _sightings_out(
-    settings: Settings, database: Database
-) -> "Mapping[str, Callable[[], float]]":
+def _sightings_out(settings: Settings, database: Database) -> "Mapping[str, Callable[[], float]]":
     """What tells subscribers of sightings, by the name of its thread; several send at once."""
     from ipaddress import ip_network
 
@@ -634,8 +632,9 @@ def _sightings_out(
     secret = secret_of(settings.link_secret_file)
     post = Post([ip_network(one) for one in settings.notify_allow])
     queries = Subscribed(url, connections=4)
+    name = open_pseudonyms(settings).of if settings.pseudonyms else None
     senders = {
-        f"sightings {number}": Sender(url, queries, post, secret, Random()).step
+        f"sightings {number}": Sender(url, queries, post, secret, Random(), name=name).step
         for number in range(3)
     }
     return {"sightings": Follower(url, queries).step, **senders}

@@ -119,6 +119,7 @@ DEEDS: Mapping[str, Deed] = {
     "POST /login": Deed("login", "session", asks=False, named=True),
     "POST /token": Deed("login", "token", asks=False, named=True),
     "POST /password": Deed("change the password", "own", asks=False),
+    "GET /subscriptions": Deed("list", "subscriptions"),
     "POST /subscriptions": Deed("subscribe", "subscriptions"),
     "DELETE /subscriptions/{subscription_id}": Deed("unsubscribe", "subscriptions"),
     "POST /subscriptions/{subscription_id}/pause": Deed("unsubscribe", "subscriptions"),
@@ -183,7 +184,6 @@ SILENT = frozenset(
         "GET /rules/new",
         "GET /rules/{name:path}",
         "POST /rules/test",
-        "GET /subscriptions",
         "GET /rules/backtest",
         "DELETE /rules/backtest/{number}",
         "POST /rules",
@@ -204,8 +204,6 @@ CLEAR = frozenset(
         "GET /rules/backtest/{number}",
         "POST /rules",
         "PUT /rules/{name:path}",
-        "POST /subscriptions",
-        "POST /subscriptions/{subscription_id}/resume",
     }
 )
 """Routes that show plates in ways that nothing veils: only for who may see plates as they are."""

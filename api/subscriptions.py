@@ -13,8 +13,10 @@ from api import bodies, models, parameters
 from api.encode import Json
 from api.errors import BadInput, NotFound, Unavailable
 from api.visitor import visitor
+from projections import veil
 from projections.subscriptions import Subscription, Subscriptions
 from projections.wanted import Wanted, plate_of
+from rules.pseudonym import pseudonym_of
 
 _MOST_BYTES = 65_536
 _MOST = 100  # subscriptions
@@ -55,6 +57,7 @@ class NewSubscription(BaseModel):
     cameras: Annotated[list[Name], Field(max_length=1000)] = []
     sites: Annotated[list[Name], Field(max_length=1000)] = []
     plate: Annotated[str, Field(max_length=parameters.MAX_TEXT)] = ""
+    clear: bool = Field(default=False, description="Plates as they are, where pseudonyms are on")
 
 
 _AWAY: dict[int | str, dict[str, Any]] = {
@@ -74,7 +77,7 @@ def router(subscribing: Subscribing | None) -> APIRouter:
 
     def told(one: Subscription) -> dict[str, Any]:
         wanted = one.wanted
-        return {
+        row = {
             "subscription_id": one.subscription_id,
             "name": one.name,
             "url": ready().shown(one.url),
@@ -82,6 +85,7 @@ def router(subscribing: Subscribing | None) -> APIRouter:
             "cameras": sorted(wanted.cameras),
             "sites": sorted(wanted.sites),
             "plate": wanted.plate,
+            "clear": one.clear,
             "state": "paused" if one.paused_at else "failing" if one.failing_since else "active",
             "why": one.why or one.last_error,
             "created_at": one.created_at,
@@ -93,6 +97,7 @@ def router(subscribing: Subscribing | None) -> APIRouter:
             "sent": one.sent,
             "waiting": one.waiting,
         }
+        return veil.told([row])[0]
 
     def key_of(text: str) -> str:
         return str(parameters.read_id(text, "subscription_id", "/subscriptions"))
@@ -122,19 +127,7 @@ def router(subscribing: Subscribing | None) -> APIRouter:
         """
         into = ready()
         given = await bodies.json_object(request, _MOST_BYTES)
-        try:
-            new = NewSubscription.model_validate(given)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise BadInput(f"{place[:80]}: {first['msg'][:200]}") from None
-        texts = (new.name, new.plate, *new.cameras, *new.sites)
-        if any("\0" in text for text in texts):
-            raise BadInput("a text holds a NUL character, which no text here has: drop it")
-        try:
-            into.shown(new.url)
-        except ValueError as error:
-            raise BadInput(f"url: {error}") from None
+        new = _new(given, into.shown)
         wanted = Wanted(
             frozenset(new.cameras),
             frozenset(new.sites),
@@ -143,7 +136,10 @@ def router(subscribing: Subscribing | None) -> APIRouter:
         )
         if len(await to_thread(into.store.all)) >= _MOST:
             raise BadInput(f"there are {_MOST} subscriptions already: remove one")
-        made = await to_thread(into.store.create, new.name, new.url, wanted, visitor().actor)
+        who = visitor().actor
+        made = await to_thread(
+            lambda: into.store.create(new.name, new.url, wanted, who, clear=new.clear)
+        )
         secret = into.secret(made.subscription_id)
         return Json({**told(made), "secret": secret}, status_code=201)
 
@@ -166,3 +162,26 @@ def router(subscribing: Subscribing | None) -> APIRouter:
         return there(ready().store.resume(key), key)
 
     return routes
+
+
+def _new(given: Any, shown: Callable[[str], str]) -> NewSubscription:
+    """What a body asks for. Raises BadInput, and Veiled for what would tell plates."""
+    try:
+        new = NewSubscription.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise BadInput(f"{place[:80]}: {first['msg'][:200]}") from None
+    texts = (new.name, new.plate, *new.cameras, *new.sites)
+    if any("\0" in text for text in texts):
+        raise BadInput("a text holds a NUL character, which no text here has: drop it")
+    if new.clear:
+        veil.refuse("a subscription with `clear`")
+    veil.refuse_guessing(new.plate)
+    if pseudonym_of(new.plate):
+        raise BadInput("plate is a pseudonym: give the plate, or a pattern of plates")
+    try:
+        shown(new.url)
+    except ValueError as error:
+        raise BadInput(f"url: {error}") from None
+    return new

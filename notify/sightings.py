@@ -29,6 +29,7 @@ from projections.subscriptions import (
     pause,
     sent,
 )
+from projections.veil import Name, veiled
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +82,10 @@ class Sender:
         secret: bytes,
         chance: Random,
         clock: Callable[[], float] = time.time,
+        name: Name | None = None,
     ) -> None:
+        """``name`` makes the pseudonyms that those without ``clear`` are told; None: nobody."""
+        self._name = name
         self._subscriptions = Subscriptions(url)
         self._queries = queries
         self._post = post
@@ -105,6 +109,8 @@ class Sender:
                 rows = self._queries.rows([one.event_id for one in waiting if one.told is None])
             except ViewMissing:
                 return _UNMADE_S
+            if (name := self._name) is not None and not subscription.clear:
+                rows = {one: veiled(row, name) for one, row in rows.items()}
             why, status, retry = self._send(subscription, waiting, rows)
             if why is None:
                 sent(cursor, key, waiting)

@@ -64,16 +64,22 @@ _MIGRATIONS = (
     );
     INSERT INTO follower DEFAULT VALUES;
     """,
+    """
+    ALTER TABLE subscriptions ADD COLUMN clear boolean NOT NULL DEFAULT false;
+    """,
 )
 _COLUMNS = (
     "subscription_id, name, url, ended, cameras, sites, plate, actor, created_at, paused_at, why, "
-    "failing_since, failures, last_sent_at, last_error, sent"
+    "failing_since, failures, last_sent_at, last_error, sent, clear"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who is told of what, and how that goes. ``waiting`` counts what is still to be sent."""
+    """Who is told of what, and how that goes. ``waiting`` counts what is still to be sent.
+
+    Where pseudonyms are on, ``clear`` says whether it is told plates as they are all the same.
+    """
 
     subscription_id: str
     name: str
@@ -88,6 +94,7 @@ class Subscription:
     last_sent_at: datetime | None
     last_error: str
     sent: int
+    clear: bool
     waiting: int
 
 
@@ -113,14 +120,16 @@ class Subscriptions:
         self._connection: Connection | None = None
         self._migrated = False
 
-    def create(self, name: str, url: str, wanted: Wanted, actor: str) -> Subscription:
+    def create(
+        self, name: str, url: str, wanted: Wanted, actor: str, *, clear: bool = False
+    ) -> Subscription:
         """A new subscription, which is told of what changes from now on."""
         key = str(uuid4())
         with self.transaction() as cursor:
             cursor.execute(
                 "INSERT INTO subscriptions (subscription_id, name, url, ended, cameras, sites, "
-                "plate, actor) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-                (key, name, url, wanted.ended, *_lists(wanted), wanted.plate, actor),
+                "plate, actor, clear) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                (key, name, url, wanted.ended, *_lists(wanted), wanted.plate, actor, clear),
             )
             return _found(cursor, key)[0]
 

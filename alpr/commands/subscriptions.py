@@ -27,6 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--camera", action="append", default=[], help="only of it; may be repeated")
     add.add_argument("--site", action="append", default=[], help="only of it; may be repeated")
     add.add_argument("--plate", default="", help="only this one; * and ? stand for others")
+    add.add_argument(
+        "--clear", action="store_true", help="plates as they are, where pseudonyms are on"
+    )
     for what, told in (
         ("remove", "end one; what waits is not sent"),
         ("pause", "tell it nothing until it is resumed"),
@@ -55,7 +58,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
                 plate_of(arguments.plate),
                 not arguments.all,
             )
-            made = store.create(arguments.name, arguments.url, wanted, actor())
+            who, clear = actor(), arguments.clear
+            made = store.create(arguments.name, arguments.url, wanted, who, clear=clear)
             # The secret alone on stdout, so that a script can take it.
             print(subscribing.secret(made.subscription_id))
             print(

@@ -22,6 +22,7 @@ from projections.subscribed import Subscribed
 from projections.subscriptions import SCHEMA, Subscriptions
 from projections.view import SightingsView
 from projections.wanted import Wanted, plate_of
+from rules.pseudonym import Pseudonyms
 from tests.notify.receiver import ROOT, Notify, within
 from tests.projections.sightings import LOG, event_id, sighting
 
@@ -71,9 +72,9 @@ class Out:
         self.at = 0
         self.follower.step()
 
-    def new_sender(self, seed: int) -> Sender:
+    def new_sender(self, seed: int, name: Any = None) -> Sender:
         post: Any = self.posts
-        return Sender(self.url, self.queries, post, b"k" * 32, random.Random(seed))
+        return Sender(self.url, self.queries, post, b"k" * 32, random.Random(seed), name=name)
 
     def write(self, *events: Any) -> None:
         assert self.view.apply(0, self.at, events, self.at + len(events)) == []
@@ -407,3 +408,21 @@ def test_notify_killed_again_and_again_loses_no_sighting(tmp_path: Any, out: Out
         assert receiver.wrong == []
         last = [changes[-1] for changes in receiver.taken.values()]
         print(f"{number} sightings, {sum(map(len, receiver.taken.values())) - len(last)} repeats")
+
+
+def test_where_pseudonyms_are_on_a_subscription_is_told_them_unless_it_is_made_clear(out: Out):
+    names = Pseudonyms(b"k" * 32)
+    out.store.create("hidden", URL, EVERYTHING, "local")
+    out.store.create("seeing", URL, EVERYTHING, "local", clear=True)
+    out.follower.step()
+    out.write(sighting(1, text="ABC0001"))
+    out.follower.step()
+    sender = out.new_sender(1, names.of)
+    while not sender.step():
+        pass
+    keys = {one.subscription_id: one.name for one in out.store.all()}
+    told = {keys[body["subscription"]]: body["events"][0]["sighting"] for body in out.posts.bodies}
+    assert told["seeing"]["plate_normalized_text"] == "ABC0001"
+    assert told["hidden"]["plate_normalized_text"] == names.of("ABC0001")
+    assert told["hidden"]["camera_id"] == told["seeing"]["camera_id"]
+    assert "ABC0001" not in json.dumps(told["hidden"])
