@@ -7,14 +7,17 @@ what it asks for, or be wider than its screen.
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from api.roles import NEEDED
 from projections.access import AccessKeys, Role
+from projections.rollups import Rollups
 from schemas.topics import RAW
 from tests.api.looking import SCHEMES, SIZES, Eyes, eyes, kept_at, named
 from tests.api.test_alert_pages import alert
@@ -26,6 +29,10 @@ from tests.projections import alerts as made
 from tests.projections.sightings import event_id
 
 MINUTE = 60_000_000
+SPAN = "start_time=2025-06-15&end_time=2025-06-16"  # the day of the world
+
+# Each size and each colour once: axe takes a second a page.
+ASKED_BY_AXE = ("wide-light", "phone-dark")
 
 # What a browser is shown, by its route; with the status that is meant to come.
 PAGES: dict[str, list[tuple[str, int]]] = {
@@ -38,6 +45,7 @@ PAGES: dict[str, list[tuple[str, int]]] = {
     ],
     "/sightings/{event_id}": [
         (f"/sightings/{event_id(SHOWN)}", 200),
+        (f"/sightings/{event_id(1)}", 200),  # which a person corrected
         (f"/sightings/{event_id(4711)}", 404),
     ],
     "/plates/{text:path}": [("/plates/ABC0059", 200), ("/plates/NEVER1", 200)],
@@ -54,8 +62,8 @@ PAGES: dict[str, list[tuple[str, int]]] = {
     "/rules/backtest": [("/rules/backtest", 200)],
     "/cameras": [("/cameras", 200)],
     "/cameras/{camera_id:path}": [("/cameras/CAM-001", 200)],
-    "/cameras/heat": [("/cameras/heat", 200)],
-    "/analytics": [("/analytics", 200)],
+    "/cameras/heat": [("/cameras/heat", 200), (f"/cameras/heat?{SPAN}", 200)],
+    "/analytics": [("/analytics", 200), (f"/analytics?{SPAN}", 200)],
     "/corrections": [("/corrections", 200)],
     "/corrections/report": [("/corrections/report", 200)],
     "/audit": [("/audit", 200)],
@@ -77,10 +85,11 @@ PROGRAMS = {
     *("/events/plate/{plate_text:path}", "/events/camera/{camera_id:path}"),
     *("/export/sightings.csv", "/export/sightings.json", "/export/sightings.ndjson"),
     *("/sightings/{event_id}/evidence.zip", "/sightings/{event_id}/corrections"),
-    *("/subscriptions", "/forgetting/{number}", "/audit.csv", "/alerts/stream"),
+    *("/subscriptions", "/audit.csv", "/alerts/stream"),
     *(f"/analytics/{name}" for name in ("counts", "groups", "week", "plates", "top", "dwell")),
     *("/analytics/latency", "/analytics/quality", "/watchlists/{watchlist}.csv"),
     "/rules/backtest/{number}",  # a piece of the page it is asked from
+    "/forgetting/{number}",  # a page, looked at below: its address is told by the form
 }
 
 
@@ -116,7 +125,15 @@ def pages(
         "ALPR_IMAGES_URL": f"file://{world.folder}",
     }
     with alpr_api(postgres_url, home, **settings) as api:
-        yield f"http://127.0.0.1:{api.port}", key
+        address = f"http://127.0.0.1:{api.port}"
+        with httpx.Client(base_url=address, headers={"x-api-key": key}, timeout=20) as client:
+            for n, said in ((1, {"kind": "text", "text": "ABCO001"}), (2, {"kind": "no plate"})):
+                told = client.post(f"/sightings/{event_id(n)}/corrections", json=said)
+                assert told.status_code == 200, told.text
+        with closing(Rollups(postgres_url)) as rollups:
+            while rollups.step():
+                pass
+        yield address, key
     watched.close()
 
 
@@ -151,7 +168,18 @@ def test_a_page_is_whole_and_for_everybody(
     for seen in seen_by:
         seen.see(address, status)
         seen.keep(folder / f"{named(address)}-{seen.name}.png")
-        # Each size and each colour once: axe takes a second a page.
-        problems = seen.problems(axe=seen.name in ("wide-light", "phone-dark"))
+        problems = seen.problems(axe=seen.name in ASKED_BY_AXE)
         wrong += [f"{seen.name}: {problem}" for problem in problems]
+    assert wrong == []
+
+
+def test_the_page_of_a_plate_that_is_forgotten_is_too(seen_by: list[Eyes], folder: Path):
+    wrong: list[str] = []
+    for seen, plate in zip(seen_by, ("ABC0041", "ABC0042", "ABC0043", "ABC0044"), strict=True):
+        seen.see(f"/plates/{plate}/forget")
+        seen.page.get_by_label("The plate once more").fill(plate)
+        seen.page.get_by_role("button", name="Forget it for ever").click()
+        expect(seen.page.get_by_role("heading", name="Forgotten")).to_be_visible(timeout=20_000)
+        seen.keep(folder / f"forgetting-{seen.name}.png")
+        wrong += [f"{seen.name}: {told}" for told in seen.problems(axe=seen.name in ASKED_BY_AXE)]
     assert wrong == []

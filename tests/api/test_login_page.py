@@ -1,6 +1,7 @@
 """The login page in a real browser: by the first link, by a key, and out again."""
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from api.guard import Trust
 from projections.access import AccessKeys, Role
+from projections.passwords import Passwords
 from projections.queries import SightingQueries
 from tests.api.conftest import served
 from tests.api.world import NO_PICTURES, SHOWN, World
@@ -147,3 +149,19 @@ def test_a_table_that_goes_on_beyond_a_phone_shows_a_shadow_there(
     page.goto(f"{locked}/sightings/{event_id(SHOWN)}")
     page.locator(".in.scroll").screenshot(path=tmp_path / "reads.png")
     page.close()
+
+
+def test_a_user_is_named_as_one_and_comes_to_the_own_password(
+    context: BrowserContext, keys: AccessKeys
+):
+    name, cheap = f"user{time.time_ns()}", Passwords(passes=1, kib=64)
+    assert keys.users.add(name, Role.VIEWER, cheap.hash("four words with spaces"))
+    page = context.new_page()
+    page.goto("/login")
+    page.get_by_label("Name").fill(name)
+    log_in(page, "four words with spaces")
+    out = page.get_by_role("button", name="Log out")
+    expect(out).to_have_attribute("title", f"Logged in as {name} (viewer)")
+    page.locator("#more summary").click()
+    page.get_by_role("link", name="Your password").click()
+    expect(page.get_by_role("heading", name="Change your password")).to_be_visible()
