@@ -5,7 +5,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 PORTS = 20  # tried from the settings' on, since a demonstration should not fail over one
 WAIT_S = 600.0
+STAY_S = 45.0
+"""From when the last car came until the first leaves: time to put one on a list."""
+# A car park of nowhere in particular: name and coordinates of its two cameras.
+PLACES = {"GATE-1": ("Entrance", 48.1486, 11.5678), "EXIT-1": ("Exit", 48.1502, 11.5703)}
 # Whatever servers the settings name: a demonstration touches none of them.
 _EMBEDDED: dict[str, Any] = {
     **dict.fromkeys(("log_url", "edge_log", "registry_url", "search_url", "images_url"), ""),
@@ -57,10 +61,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     home = _fresh(settings.home / "demo")
     if video is None:
         video, truth = _render(home / "drive-by.mp4", arguments.seed, console)
+    cameras = {"GATE-1": video}
+    if truth is not None and not arguments.once:
+        cameras["EXIT-1"] = _leaving(home / "exit.mp4", video, truth, console)
     own = settings.changed(
         home=home,
         **_EMBEDDED,
-        cameras=_cameras(home / "cameras.yaml", video),
+        cameras=_cameras(home / "cameras.yaml", cameras),
         alert_rules=_rules(home / "alert_rules.yaml"),
         api_port=_free_port(settings.api_host, settings.api_port),
     )
@@ -77,7 +84,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         console.print(f"\n  The page:  [bold]{up.address}[/bold]\n")
         shown = _follow(up, signals, console)
         if truth is not None:
-            verdict = judge(truth, shown)
+            verdict = judge(truth, [row for row in shown if row["camera_id"] == "GATE-1"])
             verdict.tell(console)
         else:
             verdict = None
@@ -184,16 +191,31 @@ def _render(path: Path, seed: int, console: "Console") -> tuple[Path, "Truth"]:
     return path, truth
 
 
-def _cameras(path: Path, video: Path) -> Path:
-    camera = {
-        "id": "GATE-1",
-        "name": "Demonstration",
-        "source": str(video.absolute()),
-        "site": "Demo",
-        "zone": "Entrance",
-        "lane": "1",
-    }
-    path.write_text(yaml.safe_dump({"cameras": [camera]}), encoding="utf-8")
+def _leaving(path: Path, video: Path, truth: "Truth", console: "Console") -> Path:
+    """The same cars a while later, as another camera sees them leave: for ways and alerts."""
+    from training.driveby import later
+
+    stay = truth.frames / truth.fps + STAY_S
+    later(video, path, stay)
+    console.print(f"The same cars leave by EXIT-1, {stay:.0f} s after they came.")
+    return path
+
+
+def _cameras(path: Path, videos: Mapping[str, Path]) -> Path:
+    cameras = [
+        {
+            "id": name,
+            "name": PLACES[name][0],
+            "source": str(video.absolute()),
+            "site": "Demo",
+            "zone": PLACES[name][0],
+            "lane": "1",
+            "latitude": PLACES[name][1],
+            "longitude": PLACES[name][2],
+        }
+        for name, video in videos.items()
+    ]
+    path.write_text(yaml.safe_dump({"cameras": cameras}), encoding="utf-8")
     return path
 
 

@@ -278,6 +278,31 @@ def render(
     return truth
 
 
+def later(clip: str | Path, path: str | Path, seconds: float) -> None:
+    """Write a clip again with its first frame, out of focus, for some seconds before it begins.
+
+    Raises DriveByError where it cannot be read or written.
+    """
+    video = cv2.VideoCapture(str(clip))
+    found, frame = video.read()
+    if not found:
+        raise DriveByError(f"cannot read {clip}: OpenCV finds no picture in it; render it anew")
+    fps, size = video.get(cv2.CAP_PROP_FPS), (frame.shape[1], frame.shape[0])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+    if not writer.isOpened():
+        raise DriveByError(f"cannot write {path}: OpenCV opens no MP4 there; try another folder")
+    try:
+        dim = cv2.GaussianBlur(frame, (0, 0), size[0] / 40)  # so that no sign can be read
+        for _ in range(round(seconds * fps)):
+            writer.write(dim)
+        while found:
+            writer.write(frame)
+            found, frame = video.read()
+    finally:
+        writer.release()
+        video.release()
+
+
 def contact_sheet(planned: Scene, every: int = 40, columns: int = 4) -> np.ndarray:
     """Every n-th frame at a third of its size, to look at."""
     w, h = (side // 3 for side in planned.camera.size)
