@@ -138,7 +138,8 @@ def statements(url: str) -> dict[str, tuple[str, list[Any]]]:
     return dict(zip(CASES, seen, strict=True))
 
 
-def _serve_api(url: str, listener: socket.socket) -> None:
+def serve_api(url: str, listener: socket.socket) -> None:
+    """The API over a view, until the process is ended."""
     with tempfile.TemporaryDirectory() as folder:
         _run(create_app(SightingQueries(url), FolderStore(Path(folder))), listener)
 
@@ -198,7 +199,7 @@ def measure(url: str, rounds: int, seconds: float, clients: int) -> Iterator[dic
     """One figure a case: the API beside both bare endpoints."""
     found = statements(url)
     with (
-        process(_serve_api, url) as api,
+        process(serve_api, url) as api,
         process(_serve_bare, url, found, False) as plain,
         process(_serve_bare, url, found, True) as fast,
     ):
