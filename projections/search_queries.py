@@ -22,7 +22,7 @@ from projections.queries import SightingQueries
 from projections.search_index import ALIAS
 from projections.search_server import SearchServer
 from projections.shown import PEOPLE
-from projections.veil import lifted
+from projections.veil import lifted, told
 from rules.lookup import Lookup
 from rules.wildcard import is_pattern
 
@@ -200,13 +200,14 @@ class SearchFinder:
             body["size"] = min(_PAGE, offset + limit - len(found) + 10)
             hits = self._server.ask("POST", f"/{ALIAS}/_search", body)["hits"]["hits"]
             ids = [hit["fields"]["event_id"][0] for hit in hits]
-            found += self._queries.shown(
-                ids, question.wanted, question.asked, retracted=question.retracted
-            )
+            with lifted():  # some are looked at and not among the page's
+                found += self._queries.shown(
+                    ids, question.wanted, question.asked, retracted=question.retracted
+                )
             if len(hits) < body["size"]:
                 break
             body["search_after"] = hits[-1]["sort"]
-        return found[offset : offset + limit]
+        return told(found[offset : offset + limit])
 
 
 def _filters(search: Search) -> Iterator[Query]:

@@ -1,13 +1,16 @@
 """Searches find the same sightings in PostgreSQL and with OpenSearch before it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
 
+from projections import veil
 from projections.filters import After, Search
 from projections.finding import PlainFinder
 from projections.grant import grant
@@ -18,6 +21,8 @@ from projections.search_index import ALIAS
 from projections.search_queries import SearchFinder
 from projections.search_server import SearchServer
 from projections.search_view import SearchView
+from projections.veil import Shown, Veiled
+from rules.pseudonym import Pseudonyms, is_pseudonym
 from schemas.topics import WATCHLIST
 from tests.projections import alerts as written
 from tests.projections.sightings import LOG, NOON, event_id, sighting
@@ -177,3 +182,52 @@ def test_without_opensearch_postgresql_answers_and_says_so_once(
             assert [row["event_id"] for row in finder.search(Search(plate="AB*"))] == [event_id(1)]
     assert len(caplog.records) == 1
     assert "PostgreSQL answers searches alone" in caplog.text
+
+
+NAMES = Pseudonyms(b"k" * 32)
+
+
+def _asked(ask: Callable[[], Any], *, hidden: bool) -> tuple[Any, list[str]]:
+    """What somebody is told who sees pseudonyms or not, and which plates the audit is told of."""
+
+    def asking() -> tuple[Any, list[str]]:
+        shown = Shown()
+        veil.note(shown)
+        veil.cover(NAMES.of if hidden else None)
+        return ask(), shown.take()
+
+    return copy_context().run(asking)
+
+
+def test_who_may_not_see_plates_is_told_pseudonyms_by_both(finders: Finders):
+    _, indexed = finders
+    asked = Search(camera=["CAM-1", "CAM-2"])
+    seen, _ = _asked(lambda: indexed.search(asked, 200), hidden=False)
+    by_both = [_asked(partial(one.search, asked, 200), hidden=True)[0] for one in finders]
+    assert by_both[0] == by_both[1]
+    assert len(by_both[1]) == len(seen) > 100
+    for row, clear in zip(by_both[1], seen, strict=True):
+        assert row["event_id"] == clear["event_id"]
+        if clear["plate_shown"]:
+            assert is_pseudonym(row["plate_shown"])
+            assert row["plate_shown"] == NAMES.of(clear["plate_shown"])
+        assert row["alternatives"] == []
+    whole = next(row["plate_shown"] for row in seen if row["plate_shown"])
+    found, _ = _asked(lambda: indexed.search(Search(plate=whole), 9), hidden=True)
+    assert {row["plate_shown"] for row in found} == {NAMES.of(whole)}
+    for guess in (Search(plate="AB*"), Search(near=whole)):
+        with pytest.raises(Veiled):
+            _asked(lambda guess=guess: indexed.search(guess), hidden=True)
+    with pytest.raises(Veiled):
+        _asked(lambda: indexed.full_text("AB"), hidden=True)
+
+
+def test_the_audit_is_told_of_what_was_shown_and_of_nothing_else(finders: Finders):
+    _, indexed = finders
+    plate = indexed.search(Search(plate="A?????"), 1)[0]["plate_shown"]
+    for asked in (Search(near=plate), Search(plate="A*"), Search(camera="CAM-1")):
+        rows, noted = _asked(partial(indexed.search, asked, 3), hidden=False)
+        assert rows
+        names = ("plate_text", "plate_shown", "plate_normalized_text")
+        assert set(noted) <= {row[name] for row in rows for name in names}
+        assert {row["plate_shown"] for row in rows if row["plate_shown"]} <= set(noted)
