@@ -29,6 +29,7 @@ PER_PAGE = 50
 _EXPORTED = 1_000  # read at once
 _COLUMNS = ("at", "actor", "action", "subject", "reason", "found", "audit_id")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")  # to a spreadsheet (OWASP, CSV injection)
+_KIND = re.compile(r"[a-z ]+")  # of a subject: `plate`, `dead letter`
 _PSEUDONYM = re.compile(r"~[a-z2-7]{12}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
@@ -195,8 +196,10 @@ def _lines(read: Callable[[Place], list[Row]], rows: list[Row]) -> Iterator[str]
 
 def _shown(row: Row, clear: dict[str, str]) -> dict[str, Any]:
     """An entry for the page: its subject in parts, pseudonyms with the plates they stand for."""
-    kind, _, rest = row["subject"].partition(":")
-    subject = {"kind": kind if rest else "", "text": rest or row["subject"], "url": "", "plate": ""}
+    kind, colon, rest = row["subject"].partition(":")
+    if not colon or not _KIND.fullmatch(kind):  # filters, in which a time has colons
+        kind, rest = "", row["subject"]
+    subject = {"kind": kind, "text": rest, "url": "", "plate": ""}
     if kind in ("plate", "near", "pattern") and _PSEUDONYM.fullmatch(rest):
         subject["plate"] = clear.get(rest, "")
         subject["url"] = "" if kind == "pattern" else f"/plates/{rest}"
