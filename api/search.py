@@ -20,6 +20,7 @@ from projections.finding import Finder, PlainFinder
 from projections.queries import Row, Search, SightingQueries
 from projections.veil import lifted, veil
 from rules.alerts.watch_entry import KINDS, MATCHES
+from rules.pseudonym import pseudonym_of
 from rules.text import normalise
 from rules.wildcard import is_pattern
 
@@ -161,6 +162,8 @@ def _steps(q: str, looks: str, wanted: Search, retracted: bool) -> Iterator[Step
     plate = normalise(q)
     if not q:
         yield Step("everything", wanted)
+    elif pseudonym := pseudonym_of(q):
+        yield Step("plate", replace(wanted, plate=pseudonym))
     elif is_pattern(q):
         yield Step("pattern", replace(wanted, plate=q, confusable=looks == "alike"))
     elif looks == "words" or not plate:

@@ -11,12 +11,17 @@ import pytest
 
 from api.audit import Privacy
 from api.roles import NEEDED
+from api.subscriptions import Subscribing
 from projections.access import AccessKeys, Role
+from projections.analytics_rollups import RollupAnalytics
 from projections.audit_queries import AuditQueries
 from projections.naming import Naming
 from projections.plate_index import PlateIndex
 from projections.queries import SightingQueries
+from projections.rollups import Rollups
 from projections.schema import migrate_beside
+from projections.subscriptions import Subscriptions
+from projections.wanted import Wanted
 from rules.alerts.watch_entry import entry
 from schemas.topics import ALERTS, WATCHLIST
 from tests.api.audited import NAMES, Trail
@@ -48,6 +53,7 @@ WAYS = {
     "place": "alpr.reads.raw/0/0",
     "path": "2025-06-15/59-frame.jpg",
     "correction_id": event_id(1),
+    "subscription_id": event_id(1),
 }
 
 
@@ -82,6 +88,9 @@ def said(world: World, watched: Watched) -> None:
     with closing(Naming(world.url, NAMES)) as naming:
         while naming.step():
             pass
+    with closing(Rollups(world.url)) as rollups:
+        while rollups.step():
+            pass
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +106,13 @@ def veiled(
 ) -> Iterator[httpx.Client]:
     """A client that may do all there is, and may not see plates."""
     _, text = keys.create("hidden", Role.ADMIN, HOUR, clear=False)
-    options: dict[str, Any] = {**whole(world.url), "watching": watched.watching}
+    options: dict[str, Any] = {**whole(world.url), "watching": watched.watching, "forgettings": None}
+    subscriptions = Subscriptions(world.url)
+    subscriptions.create("parking", "https://a.example/", Wanted(plate=PLATE), "local")
+    options["subscribing"] = Subscribing(subscriptions, str, str)
     with (
+        closing(subscriptions),
+        closing(RollupAnalytics(world.url)) as options["counts"],
         served(queries, world.pictures, **{**options, "keys": keys, "privacy": privacy}) as address,
         httpx.Client(
             base_url=address, timeout=20, headers={"authorization": f"Bearer {text}"}
@@ -165,6 +179,47 @@ def test_no_route_shows_a_plate(veiled: httpx.Client, route: str, accept: str):
 def test_a_plate_is_found_by_its_pseudonym(veiled: httpx.Client, path: str):
     told = veiled.get(path).text
     assert event_id(5) in told
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/search?q={NAME}",
+        "/search",
+        "/export/sightings.csv",
+        "/export/sightings.json",
+        f"/export/sightings.ndjson?plate={NAME}",
+        "/analytics/top?start_time=2025-06-15&end_time=2025-06-17&limit=100",
+        "/subscriptions",
+        f"/plates/{NAME}",
+        f"/sightings/{event_id(5)}",
+        f"/plates/{NAME}/companions",
+        "/alerts",
+    ],
+)
+def test_a_route_that_tells_of_plates_tells_their_pseudonyms(veiled: httpx.Client, path: str):
+    answer = veiled.get(path)
+    assert answer.status_code == 200, answer.text
+    assert NAMES.of(PLATE) in answer.text or re.search(r"~[a-z2-7]{12}", answer.text)
+    assert not shows(answer)
+
+
+def test_a_subscription_in_clear_is_made_by_who_sees_plates_alone(veiled: httpx.Client):
+    new = {"url": "https://b.example/", "cameras": ["CAM-001"]}
+    for told, status in (
+        (new, 201),
+        ({**new, "clear": True}, 403),
+        ({**new, "plate": "ABC*"}, 403),
+        ({**new, "plate": NAME}, 422),
+    ):
+        answer = veiled.post("/subscriptions", json=told)
+        assert answer.status_code == status, answer.text
+    (made,) = [
+        one
+        for one in veiled.get("/subscriptions").json()["subscriptions"]
+        if one["url"] == new["url"]
+    ]
+    assert made["clear"] is False
 
 
 def test_an_alert_is_found_by_the_pseudonym_of_its_plate(veiled: httpx.Client):
@@ -254,22 +309,22 @@ def test_listeners_of_one_feed_are_each_told_what_they_may_see(
     _, hidden = keys.create("hidden", Role.VIEWER, HOUR, clear=False)
     _, seeing = keys.create("seeing", Role.VIEWER, HOUR, clear=True)
     told: dict[str, str] = {}
-    with served(queries, world.pictures, keys=keys, privacy=privacy) as address:
-        with httpx.Client(base_url=address, timeout=10) as client:
-            streams = {
-                name: client.stream(
-                    "GET", "/events/stream", headers={"authorization": f"Bearer {key}"}
-                )
-                for name, key in (("hidden", hidden), ("seeing", seeing))
-            }
-            with streams["hidden"] as first, streams["seeing"] as second:
-                parts = {"hidden": first.iter_raw(), "seeing": second.iter_raw()}
-                for one in parts.values():
-                    next(one)
-                world.write([sighting(777, at=NOON + 30 * MINUTE, text="ABC7777")])
-                for name, one in parts.items():
-                    while "data:" not in told.get(name, ""):
-                        told[name] = told.get(name, "") + next(one).decode()
+    with (
+        served(queries, world.pictures, keys=keys, privacy=privacy) as address,
+        httpx.Client(base_url=address, timeout=10) as client,
+    ):
+        streams = {
+            name: client.stream("GET", "/events/stream", headers={"authorization": f"Bearer {key}"})
+            for name, key in (("hidden", hidden), ("seeing", seeing))
+        }
+        with streams["hidden"] as first, streams["seeing"] as second:
+            parts = {"hidden": first.iter_raw(), "seeing": second.iter_raw()}
+            for one in parts.values():
+                next(one)
+            world.write([sighting(777, at=NOON + 30 * MINUTE, text="ABC7777")])
+            for name, one in parts.items():
+                while "data:" not in told.get(name, ""):
+                    told[name] = told.get(name, "") + next(one).decode()
     assert "ABC7777" in told["seeing"]
     assert "ABC7777" not in told["hidden"]
     assert NAMES.of("ABC7777") in told["hidden"]
