@@ -141,17 +141,18 @@ def statements(url: str) -> dict[str, tuple[str, list[Any]]]:
 def serve_api(url: str, listener: socket.socket) -> None:
     """The API over a view, until the process is ended."""
     with tempfile.TemporaryDirectory() as folder:
-        _run(create_app(SightingQueries(url), FolderStore(Path(folder))), listener)
+        run(create_app(SightingQueries(url), FolderStore(Path(folder))), listener)
 
 
 def _serve_bare(
     url: str, found: dict[str, tuple[str, list[Any]]], fast: bool, listener: socket.socket
 ) -> None:
     schema = psycopg2.extensions.make_dsn(url, options="-c search_path=alpr,public")
-    _run(bare(schema, found, fast), listener)
+    run(bare(schema, found, fast), listener)
 
 
-def _run(app: FastAPI, listener: socket.socket) -> None:
+def run(app: FastAPI, listener: socket.socket) -> None:
+    """Serve an application on a socket until the process is ended."""
     config = uvicorn.Config(app, log_config=None, access_log=False)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])

@@ -11,8 +11,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.edge import DATA
+from benchmarks.live_page import CHROMIUM
 from tests.servers import Kafka, NotInstalled, OpenSearch, Registry
 
 SHORT: dict[str, list[str]] = {
@@ -28,6 +30,7 @@ SHORT: dict[str, list[str]] = {
     "edge": ["--stride", "60"],
     "rules": ["--events", "2000", "--looped", "50000"],
     "alerts": ["--cars", "100"],
+    "live_page": ["--rounds", "5"],
 }
 
 
@@ -35,6 +38,8 @@ def lacking(name: str) -> str | None:
     """Why a benchmark cannot be run on this machine."""
     if name == "edge" and not DATA.exists():
         return f"there is no clip in {DATA}"
+    if name == "live_page" and not Path(CHROMIUM).exists():
+        return f"there is no {CHROMIUM}"
     if name == "kafka":
         for server, variable in ((Kafka, "ALPR_TEST_KAFKA"), (Registry, "ALPR_TEST_REGISTRY")):
             try:
