@@ -71,6 +71,13 @@ class _Form:
         told = row if self.name is None else veil.veiled(row, self.name)
         return b"id: %d\n%b\n" % (row["change"], self.render(told))
 
+    def made(self, rows: Sequence[Row]) -> "_Made":
+        """The events of the rows that are wanted, of those that may be told."""
+        if self.wanted is not None:
+            rows = [row for row in rows if self.wanted.takes(row)]
+        events = [(row["change"], self.event(row)) for row in rows]
+        return _Made(events, b"".join(event for _, event in events))
+
 
 @dataclass(frozen=True, slots=True)
 class _Made:
@@ -163,7 +170,8 @@ class LiveFeed:
                         break
             while True:
                 try:
-                    page = await asyncio.wait_for(queue.get(), self.pace.heartbeat)
+                    async with asyncio.timeout(self.pace.heartbeat):  # wait_for makes a task
+                        page = await queue.get()
                 except TimeoutError:
                     yield HEARTBEAT
                     continue
@@ -189,16 +197,18 @@ class LiveFeed:
         """The events of the changes after a cursor."""
         made = page.made.get(form)
         if made is None:  # whoever comes first makes it, the others wait for it
-            made = page.made[form] = asyncio.ensure_future(self._make(page.rows, form))
-        return (await asyncio.shield(made)).after(after)
+            if form.cameras is None:
+                made = asyncio.get_running_loop().create_future()
+                made.set_result(form.made(page.rows))
+            else:
+                made = asyncio.ensure_future(self._make(page.rows, form, form.cameras))
+            page.made[form] = made
+        # Nobody waits for what is there already: of a thousand listeners nearly all.
+        ready = made.result() if made.done() else await asyncio.shield(made)
+        return ready.after(after)
 
-    async def _make(self, rows: Sequence[Row], form: _Form) -> _Made:
-        if form.cameras is not None:
-            rows = await asyncio.to_thread(self._among, rows, form.cameras)
-        if form.wanted is not None:
-            rows = [row for row in rows if form.wanted.takes(row)]
-        events = [(row["change"], form.event(row)) for row in rows]
-        return _Made(events, b"".join(event for _, event in events))
+    async def _make(self, rows: Sequence[Row], form: _Form, cameras: frozenset[str]) -> _Made:
+        return form.made(await asyncio.to_thread(self._among, rows, cameras))
 
     async def _read(self, cursor: int) -> Changes:
         return await asyncio.to_thread(self._read_all, cursor)

@@ -26,6 +26,7 @@ SHORT: dict[str, list[str]] = {
     "projection": ["--sightings", "3000"],
     "search": ["--documents", "5000"],
     "analytics": ["--sightings", "100000", "--rounds", "5", "--bare", "1"],
+    "listeners": ["--listeners", "300", "--seconds", "8"],
     "api": ["--events", "5000", "--rounds", "3", "--seconds", "1"],
     "edge": ["--stride", "60"],
     "rules": ["--events", "2000", "--looped", "50000"],

@@ -270,6 +270,8 @@ def test_an_erased_sighting_is_told_by_its_id_alone(client: httpx.Client, world:
     with following(client, "/events/stream") as stream:
         world.write([("erase", event_id(520))])
         _, kind, told = stream.next()
+        if kind == "sighting":  # a poll under way when one begins to listen may still tell it
+            _, kind, told = stream.next()
         assert kind == "erased"
         assert told["event_id"] == event_id(520)
         assert "plate_text" not in told
