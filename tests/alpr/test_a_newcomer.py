@@ -106,7 +106,7 @@ def test_a_car_is_found_followed_listed_told_corrected_exported_and_forgotten(
 
     # A misread, corrected; what was read stays to be seen.
     page.goto(f"{demo}/sightings/{misread['event_id']}")
-    page.get_by_label("The plate").fill("HELLO1")
+    page.get_by_role("textbox", name="The plate").fill("HELLO1")
     page.get_by_label("Why, if there is more to say").fill("I was there")
     picture(page, "6-correcting")
     page.get_by_role("button", name="Correct it").click()
@@ -129,7 +129,7 @@ def test_a_car_is_found_followed_listed_told_corrected_exported_and_forgotten(
     # Forgotten, for ever.
     page.goto(f"{demo}/plates/{plate}")
     page.get_by_role("link", name="Forget this plate").click()
-    page.get_by_label("The plate once more").fill(plate)
+    page.get_by_role("textbox", name="The plate once more").fill(plate)
     page.get_by_label("Why").fill("moved away")
     picture(page, "8-forget")
     page.get_by_role("button", name="Forget it for ever").click()
