@@ -2,7 +2,8 @@
 
 Both are real uvicorn processes on one PostgreSQL, asked by the same clients in turn, so that
 each round compares like with like. One JSON line a figure; `ratio` is the median over the rounds
-of API/bare in requests per second.
+of API/bare in requests per second, the API writing its audit to an embedded log as it does at work;
+`ratio_unaudited` is the same without an audit.
 
     python -m benchmarks.api [--events 20000] [--rounds 5] [--seconds 2] [--clients 8]
 """
@@ -16,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,16 @@ from psycopg2.extras import RealDictCursor
 from psycopg2.pool import ThreadedConnectionPool
 
 from api.app import create_app
+from api.audit import Privacy, Writer
+from api.routes import Parts
+from eventlog.registry import SqliteRegistry
+from eventlog.sqlite import SqliteLog, wall_clock
 from images.store import FolderStore
 from projections.embedded import EmbeddedPostgres
 from projections.queries import SightingQueries
 from projections.view import SightingsView
+from rules.pseudonym import Pseudonyms
+from schemas.codec import Codec
 from schemas.records import PlateEvent
 
 CASES = {
@@ -98,19 +105,26 @@ def sightings(count: int) -> Iterator[PlateEvent]:
         yield event  # type: ignore[misc]
 
 
-def bare(url: str, statements: dict[str, tuple[str, list[Any]]], fast: bool) -> FastAPI:
-    """One endpoint a case, with FastAPI's own encoder, or with orjson where ``fast``."""
+Statements = dict[str, list[tuple[str, list[Any]]]]
+
+
+def bare(url: str, statements: Statements, fast: bool) -> FastAPI:
+    """One endpoint a case, which runs its statements in turn and shows the rows of the last.
+
+    With FastAPI's own encoder, or with orjson where ``fast``.
+    """
     app = FastAPI()
     pool = ThreadedConnectionPool(8, 40, url)
 
     def ask(name: str) -> Any:
-        statement, values = statements[name]
+        rows: list[Any] = []
         connection = pool.getconn()
         try:
             connection.autocommit = True
             with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-                cursor.execute(statement, values)
-                rows = cursor.fetchall()
+                for statement, values in statements[name]:
+                    cursor.execute(statement, values)
+                    rows = cursor.fetchall()
         finally:
             pool.putconn(connection)
         answer = {"count": len(rows), "events": rows}
@@ -122,7 +136,7 @@ def bare(url: str, statements: dict[str, tuple[str, list[Any]]], fast: bool) -> 
     return app
 
 
-def statements(url: str) -> dict[str, tuple[str, list[Any]]]:
+def statements(url: str) -> Statements:
     """The SQL that the API runs for each case, taken from it while it runs."""
     seen: list[tuple[str, list[Any]]] = []
 
@@ -132,10 +146,17 @@ def statements(url: str) -> dict[str, tuple[str, list[Any]]]:
             return []
 
     recorded = Recorded(url)
-    recorded.recent(10)
-    recorded.recent(100)
-    recorded.by_plate("ABC00042", 100)
-    return dict(zip(CASES, seen, strict=True))
+    found: Statements = {}
+    asked: dict[str, Callable[[], Any]] = {
+        "recent": lambda: recorded.recent(10),
+        "recent_100": lambda: recorded.recent(100),
+        "plate": lambda: recorded.by_plate("ABC00042", 100),
+    }
+    for name in CASES:
+        asked[name]()
+        found[name] = seen.copy()
+        seen.clear()
+    return found
 
 
 def serve_api(url: str, listener: socket.socket) -> None:
@@ -144,9 +165,17 @@ def serve_api(url: str, listener: socket.socket) -> None:
         run(create_app(SightingQueries(url), FolderStore(Path(folder))), listener)
 
 
-def _serve_bare(
-    url: str, found: dict[str, tuple[str, list[Any]]], fast: bool, listener: socket.socket
-) -> None:
+def _serve_audited(url: str, listener: socket.socket) -> None:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        codec = Codec(SqliteRegistry(home))
+        codec.register()
+        log = SqliteLog(home, 4)
+        privacy = Privacy(Pseudonyms(b"k" * 32), Writer(lambda: (log, codec)), wall_clock)
+        run(create_app(SightingQueries(url), FolderStore(home), Parts(privacy=privacy)), listener)
+
+
+def _serve_bare(url: str, found: Statements, fast: bool, listener: socket.socket) -> None:
     schema = psycopg2.extensions.make_dsn(url, options="-c search_path=alpr,public")
     run(bare(schema, found, fast), listener)
 
@@ -200,13 +229,15 @@ def measure(url: str, rounds: int, seconds: float, clients: int) -> Iterator[dic
     """One figure a case: the API beside both bare endpoints."""
     found = statements(url)
     with (
-        process(serve_api, url) as api,
+        process(_serve_audited, url) as api,
+        process(serve_api, url) as unaudited,
         process(_serve_bare, url, found, False) as plain,
         process(_serve_bare, url, found, True) as fast,
     ):
         for name, path in CASES.items():
             servers = {
                 "api": (api, path),
+                "unaudited": (unaudited, path),
                 "bare": (plain, f"/{name}"),
                 "orjson": (fast, f"/{name}"),
             }
@@ -224,18 +255,20 @@ def measure(url: str, rounds: int, seconds: float, clients: int) -> Iterator[dic
                 "benchmark": "api",
                 "case": name,
                 "requests_per_s": round(statistics.median(rates["api"])),
+                "unaudited_per_s": round(statistics.median(rates["unaudited"])),
                 "bare_per_s": round(statistics.median(rates["bare"])),
                 "bare_orjson_per_s": round(statistics.median(rates["orjson"])),
-                "ratio": _ratio(rates, "bare"),
-                "ratio_to_orjson": _ratio(rates, "orjson"),
+                "ratio": _ratio(rates, "api", "bare"),
+                "ratio_unaudited": _ratio(rates, "unaudited", "bare"),
+                "ratio_to_orjson": _ratio(rates, "api", "orjson"),
                 "p50_ms": round(statistics.median(spent) * 1000, 2),
                 "p99_ms": round(sorted(spent)[int(len(spent) * 0.99)] * 1000, 2),
                 "clients": clients,
             }
 
 
-def _ratio(rates: dict[str, list[float]], other: str) -> float:
-    pairs = zip(rates["api"], rates[other], strict=True)
+def _ratio(rates: dict[str, list[float]], one: str, other: str) -> float:
+    pairs = zip(rates[one], rates[other], strict=True)
     return round(statistics.median(mine / theirs for mine, theirs in pairs), 2)
 
 
