@@ -36,7 +36,7 @@ ASKED_BY_AXE = ("wide-light", "phone-dark")
 
 # What a browser is shown, by its route; with the status that is meant to come.
 PAGES: dict[str, list[tuple[str, int]]] = {
-    "/": [("/", 200), ("/?camera=CAM-001", 200), ("/nothing/here", 404)],
+    "/": [("/", 200), ("/nothing/here", 404)],
     "/search": [
         ("/search", 200),
         ("/search?q=A8C0059", 200),
@@ -45,7 +45,6 @@ PAGES: dict[str, list[tuple[str, int]]] = {
     ],
     "/sightings/{event_id}": [
         (f"/sightings/{event_id(SHOWN)}", 200),
-        (f"/sightings/{event_id(1)}", 200),  # which a person corrected
         (f"/sightings/{event_id(4711)}", 404),
     ],
     "/plates/{text:path}": [("/plates/ABC0059", 200), ("/plates/NEVER1", 200)],
@@ -127,7 +126,7 @@ def pages(
     with alpr_api(postgres_url, home, **settings) as api:
         address = f"http://127.0.0.1:{api.port}"
         with httpx.Client(base_url=address, headers={"x-api-key": key}, timeout=20) as client:
-            for n, said in ((1, {"kind": "text", "text": "ABCO001"}), (2, {"kind": "no plate"})):
+            for n, said in ((39, {"kind": "text", "text": "ABCO039"}), (2, {"kind": "no plate"})):
                 told = client.post(f"/sightings/{event_id(n)}/corrections", json=said)
                 assert told.status_code == 200, told.text
         with closing(Rollups(postgres_url)) as rollups:
