@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import access_models, bodies
-from api.audit import about
 from api.attempts import Logins
+from api.audit import about
 from api.encode import Json
 from api.errors import ApiError
 from api.guard import address_of

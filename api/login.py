@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from api import bodies
-from api.audit import about
 from api.attempts import Logins
+from api.audit import about
 from api.errors import ApiError, TooMany
 from api.guard import COOKIE, Guard, address_of
 from api.pages import Pages

@@ -235,5 +235,3 @@ def frame_of(images: ImageStore, row: Row) -> tuple[view.Frame | None, str]:
 def _may(role: str) -> bool:
     """Whether the one who asks may do what a role may."""
     return visitor().may(Role(role))
-
-

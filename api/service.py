@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from api import models, pages, parameters, reference
 from api.encode import Json
@@ -77,7 +77,7 @@ def router(  # noqa: PLR0917 (what the whole application is made of)
         }
         return Json(told, status_code=200 if answers else 503)
 
-    @routes.get("/metrics", response_model=None)
+    @routes.get("/metrics", response_model=None, response_class=PlainTextResponse)
     def prometheus() -> Response:
         """What was counted and timed, here and by the flows, in Prometheus's text format."""
         return metrics.exposition()

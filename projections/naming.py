@@ -40,9 +40,7 @@ class Naming:
                     if any(self._names.of(text) != name for text, name in cursor.fetchall()):
                         cursor.execute("UPDATE plates SET pseudonym = NULL")
                     self._checked = True
-                cursor.execute(
-                    "SELECT text FROM plates WHERE pseudonym IS NULL LIMIT %s", (_TURN,)
-                )
+                cursor.execute("SELECT text FROM plates WHERE pseudonym IS NULL LIMIT %s", (_TURN,))
                 found = [(text, self._names.of(text)) for (text,) in cursor.fetchall()]
                 if found:
                     execute_values(cursor, _NAME, found, page_size=_TURN)

@@ -143,13 +143,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             certificate = Certificate(Path(settings.tls_cert), Path(settings.tls_key))
         with uploads or nullcontext():
             serve(app, host, port, (*settings.api_proxies, *arguments.proxy), certificate)
-        queries.close()
-        counts.close()
-        for asked in (watching.queries, watching.people, privacy.queries):
-            if asked is not None:
-                asked.close()
-        if keys is not None:
-            keys.close()
+        asked = (queries, counts, watching.queries, watching.people, privacy.queries, keys)
+        for one in asked:
+            if one is not None:
+                one.close()
     except ServeError as error:
         raise Busy(str(error)) from error
     finally:

@@ -106,7 +106,11 @@ def veiled(
 ) -> Iterator[httpx.Client]:
     """A client that may do all there is, and may not see plates."""
     _, text = keys.create("hidden", Role.ADMIN, HOUR, clear=False)
-    options: dict[str, Any] = {**whole(world.url), "watching": watched.watching, "forgettings": None}
+    options: dict[str, Any] = {
+        **whole(world.url),
+        "watching": watched.watching,
+        "forgettings": None,
+    }
     subscriptions = Subscriptions(world.url)
     subscriptions.create("parking", "https://a.example/", Wanted(plate=PLATE), "local")
     options["subscribing"] = Subscribing(subscriptions, str, str)
