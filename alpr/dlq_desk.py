@@ -15,7 +15,7 @@ from alpr.spoilt import hexdump
 from alpr.wiring import open_codec, open_log
 from api.errors import BadInput, Conflict, NotFound
 from dataflows.dead_letters import Place, place
-from eventlog.log import Log, LogUnavailable
+from eventlog.log import Log, LogError, LogUnavailable
 from schemas.codec import Codec
 from schemas.topics import RAW
 
@@ -153,7 +153,9 @@ class DlqDesk:
             ) from None
         try:
             return letters.at(named)
-        except DlqError:
+        except LogUnavailable:
+            raise
+        except (DlqError, LogError):  # of a partition that there is not
             raise NotFound(
                 f"there is no dead letter of {named}: /dead-letters shows those there are"
             ) from None

@@ -22,6 +22,14 @@ class TokenResponse(BaseModel):
     expires_in: int = Field(description="seconds")
 
 
+class GrantRefused(BaseModel):
+    """Why no token is given, in the words of RFC 6749, section 5.2."""
+
+    error: str
+    error_description: str
+    detail: str
+
+
 class LinkBody(BaseModel):
     """Which picture, and for how long the link is to be good."""
 

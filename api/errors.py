@@ -29,6 +29,7 @@ from eventlog.log import LogError, RecordTooLarge
 from images.store import ImageError, NoPicture
 from projections.errors import QueryTimeout, ViewError
 from projections.veil import Veiled
+from rules.lookup import QuestionError
 from schemas.codec import RegistryUnavailable
 
 _log = logging.getLogger(__name__)
@@ -180,6 +181,7 @@ def install(app: FastAPI, error_page: ErrorPage) -> ErrorPage:
     register(HTTPException, _of_routing)
     register(ImageError, _of_pictures)
     register(ViewError, _of_view)
+    register(QuestionError, lambda _, error: BadInput(f"{error}"))
     register(LogError, _of_log)
     register(RegistryUnavailable, _of_log)
     register(Exception, _of_bug)

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api import access_models, bodies
+from api import access_models, bodies, models
 from api.attempts import Logins
 from api.audit import about
 from api.encode import Json
@@ -32,7 +32,11 @@ def router(logins: Logins | None, tokens: Tokens | None) -> APIRouter:
     @routes.post(
         "/token",
         response_model=None,
-        responses={200: {"model": access_models.TokenResponse}},
+        responses={
+            200: {"model": access_models.TokenResponse},
+            400: {"model": access_models.GrantRefused, "description": "As OAuth 2 tells it"},
+            429: {"model": models.Problem, "description": "Too many wrong passwords"},
+        },
         openapi_extra=bodies.described(
             access_models.TokenBody, "application/x-www-form-urlencoded"
         ),

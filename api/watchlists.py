@@ -70,7 +70,10 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
     @routes.get(
         "/watchlists/{watchlist}.csv",
         response_model=None,
-        responses={200: {"content": {"text/csv": {}}}},
+        responses={
+            200: {"content": {"text/csv": {}}},
+            404: {"model": models.Problem, "description": "There is no such list"},
+        },
     )
     def export(watchlist: ListName) -> Response:
         """All entries of a list as CSV, as the import reads them back.
