@@ -67,7 +67,7 @@ class Settings(BaseModel):
     api_hosts: tuple[str, ...] = ()
     api_proxies: tuple[str, ...] = ()
     api_cors: tuple[str, ...] = ()
-    api_rate: float = Field(default=50, ge=0)
+    api_rate: float = Field(default=50.0, ge=0)
     tls_cert: str = ""
     tls_key: str = ""
     jwt_secret: str = ""

@@ -12,6 +12,7 @@ from alpr.settings import Settings, load
 from dataflows import index, metrics, project
 from eventlog.log import Append
 from eventlog.sqlite import SqliteLog
+from projections.people_view import PEOPLE_TOPICS
 from schemas.topics import ALERTS, DETECTED, DLQ, RAW, REJECTED
 
 
@@ -55,7 +56,8 @@ def test_the_help_of_each_action_is_about_it_alone(action: str, has: bool, capsy
 
 
 def test_the_groups_are_those_that_the_flows_mark():
-    assert GROUPS[project.GROUP] == GROUPS[index.GROUP] == (DETECTED.name,)
+    assert GROUPS[index.GROUP] == (DETECTED.name,)
+    assert set(GROUPS[project.GROUP]) == {DETECTED.name, ALERTS.name, *PEOPLE_TOPICS}
     assert set(GROUPS[metrics.GROUP]) == set(metrics.TOPICS)
 
 
@@ -80,6 +82,8 @@ def test_the_lag_of_every_reader_is_shown_for_each_of_its_topics(
     assert lags(log, settings) == {
         ("alpr-dedup", RAW.name): "2",
         ("alpr-storage-consumer", DETECTED.name): "-",
+        ("alpr-storage-consumer", ALERTS.name): "-",
+        **{("alpr-storage-consumer", topic): "-" for topic in PEOPLE_TOPICS},
         ("alpr-elasticsearch-consumer", DETECTED.name): "-",
         ("alpr-alert-engine", DETECTED.name): "-",
         ("alpr-notify", ALERTS.name): "-",
