@@ -106,6 +106,8 @@ def test_nothing_found_is_an_empty_file_of_each_form(client: httpx.Client):
 class Many:
     """Stands for a view of so many sightings, and makes each page when it is asked for."""
 
+    plates = None  # nobody looks one up
+
     def __init__(self, count: int) -> None:
         self._count = count
         self._noon = datetime(2026, 1, 1, tzinfo=UTC)
