@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,14 @@ from projections.embedded import EmbeddedPostgres
 from tests.servers import Kafka, Minio, NotInstalled, OpenSearch, Postgres, Registry, Server
 
 S = TypeVar("S", bound=Server)
+
+
+def pytest_configure() -> None:
+    """Processes that tests start hear Ctrl-C, also where the tests themselves run in the background
+    of a shell, which has its children ignore it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
