@@ -39,6 +39,7 @@ _DESCRIPTION = (
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"model": models.Problem, "description": "A key is needed"},
     403: {"model": models.Problem, "description": "The key's role is not enough"},
+    404: {"model": models.Problem, "description": "There is nothing of this name"},
     422: {"model": models.Problem, "description": "A parameter cannot be used"},
 }
 
@@ -93,7 +94,7 @@ def create_app(
         openapi_url=None,  # FastAPI's own route would not pass the guard
         dependencies=[Depends(one) for one in (guard, privacy) if one is not None],
         lifespan=lifespan,
-        responses=_REFUSALS if keys else {422: _REFUSALS[422]},
+        responses=_REFUSALS if keys else {code: _REFUSALS[code] for code in (404, 422)},
     )
     app.state.feeds = feeds
     app.state.authenticated = keys is not None

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api import bodies, parameters, rule_view
+from api import bodies, models, parameters, rule_view
 from api import watch_models as shapes
 from api.backtests import Backtests
 from api.encode import Json
@@ -38,7 +38,11 @@ def router(watching: Watching, backtests: Backtests, pages: Pages) -> APIRouter:
         "/rules/backtest",
         response_model=None,
         status_code=202,
-        responses={202: {"model": shapes.BacktestResponse}, **PROBLEM},
+        responses={
+            202: {"model": shapes.BacktestResponse},
+            409: {"model": models.Problem, "description": "Another is running"},
+            **PROBLEM,
+        },
         openapi_extra=bodies.described(shapes.BacktestBody),
     )
     async def backtest(request: Request) -> Response:

@@ -3,7 +3,6 @@
 Schemathesis makes requests from the description, good ones and broken ones, for every endpoint.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -27,7 +26,7 @@ from tests.api.watched import Watched
 from tests.api.world import World
 from tests.projections import alerts as made
 
-EXAMPLES = 20 if os.environ.get("CI") == "true" else 5
+EXAMPLES = 8
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
