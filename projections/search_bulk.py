@@ -34,7 +34,7 @@ class _Version(NamedTuple):
 
 
 class _Action(NamedTuple):
-    """A version for one of the indices that get it."""
+    """A version as a request has it."""
 
     version: _Version
     data: bytes
@@ -42,12 +42,12 @@ class _Action(NamedTuple):
 
 def write(
     server: SearchServer,
-    indices: Sequence[str],
+    index: str,
     changes: Sequence[Change],
     sleep: Sleep = time.sleep,
     since: int | None = None,
 ) -> list[Refused]:
-    """Write changes to each of the indices; those that no document can hold are returned.
+    """Write changes to an index; those that no document can hold are returned.
 
     Sightings captured before ``since`` (microseconds) are left out: they are no longer kept.
 
@@ -59,7 +59,7 @@ def write(
     versions, refused = _versions(changes, since)
     while versions:
         newest = [of_one[-1] for of_one in versions.values()]
-        reasons = _put(server, indices, newest, sleep)
+        reasons = _put(server, index, newest, sleep)
         refused += [Refused(version.place, why) for version, why in reasons.items()]
         # Where the highest is refused the next below it counts, as it would in two batches.
         again = {version.event_id for version in reasons}
@@ -99,10 +99,10 @@ def _versions(
 
 
 def _put(
-    server: SearchServer, indices: Sequence[str], versions: Sequence[_Version], sleep: Sleep
+    server: SearchServer, index: str, versions: Sequence[_Version], sleep: Sleep
 ) -> dict[_Version, str]:
     """Offer versions until all are taken, stand in the way of none, or are refused: why."""
-    waiting = [_Action(version, _line(index, version)) for version in versions for index in indices]
+    waiting = [_Action(version, _line(index, version)) for version in versions]
     refused: dict[_Version, str] = {}
     for delay in (*_DELAYS_S, None):
         again: list[_Action] = []

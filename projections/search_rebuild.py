@@ -7,11 +7,12 @@ documents to both), what came before is replayed, the alias is moved, and the li
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from eventlog.log import Log, OffsetGone
+from eventlog.log import Entry, Log, OffsetGone
 from eventlog.span import span, stretch
 from projections.compare import Difference, differences
 from projections.errors import PositionConflict, ViewMismatch
@@ -173,17 +174,21 @@ class _Replay:
 
     def _step(self, at: Position, end: int) -> Position:
         entries = stretch(self._log, DETECTED.name, at.partition, at.next_offset, end, _BATCH)
-        changes: list[Change] = []
-        for entry in entries:
-            try:
-                changes.append(change_of(entry, self._codec))
-            except DecodeError:
-                self.refused += 1  # live, the index flow puts it on alpr.dlq
+        changes = self._changes(entries)
+        self.refused += len(entries) - len(changes)  # live, the index flow puts them on alpr.dlq
         # Offsets have gaps: where no record is left below the end, that is how far we are.
         following = entries[-1].offset + 1 if entries else end
-        told = write(self._server, [self.index], changes, self._sleep, self._since)
+        told = write(self._server, self.index, changes, self._sleep, self._since)
         self.refused += len(told)
         return self._store(replace(at, next_offset=following))
+
+    def _changes(self, entries: Iterable[Entry]) -> list[Change]:
+        """What the records that can be read say."""
+        found: list[Change] = []
+        for entry in entries:
+            with suppress(DecodeError):
+                found.append(change_of(entry, self._codec))
+        return found
 
     def _store(self, at: Position) -> Position:
         try:
@@ -192,6 +197,16 @@ class _Replay:
             raise PositionConflict(
                 f"{self.index} is written by another rebuild: let that one end"
             ) from None
+
+    def beyond(self) -> None:
+        """Write what the live view's writer may have begun beyond its position, and stay there.
+
+        Readers may have seen it in the live index before it comes to this one.
+        """
+        stands = self.positions()
+        for partition in range(self._log.partitions(DETECTED.name)):
+            following = self._changes(_beyond(self._log, partition, stands.get(partition, 0)))
+            write(self._server, self.index, following, self._sleep, self._since)
 
     def carry_retention(self, live: str) -> None:
         """What the live view has dropped for its age is to go here as well."""
@@ -298,23 +313,30 @@ def _differ(server: SearchServer, before: str, after: str, hour: datetime) -> se
 
 def _named_from(log: Log, at: Mapping[int, int]) -> set[str]:
     """The keys of the records that follow, as far as a writer may be beyond its position."""
-    found: set[str] = set()
-    for partition, offset in at.items():
-        end = min(log.end(DETECTED.name, partition), offset + _IN_FLIGHT)
-        for entry in span(log, DETECTED.name, partition, offset, end):
-            found.add((entry.key or b"").decode("utf-8", "replace"))
-    return found
+    return {
+        (entry.key or b"").decode("utf-8", "replace")
+        for partition, offset in at.items()
+        for entry in _beyond(log, partition, offset)
+    }
+
+
+def _beyond(log: Log, partition: int, offset: int) -> Iterator[Entry]:
+    """What a writer that stands at an offset may have written already."""
+    end = min(log.end(DETECTED.name, partition), offset + _IN_FLIGHT)
+    return span(log, DETECTED.name, partition, offset, end)
 
 
 def _swap(replay: _Replay, server: SearchServer, log: Log) -> None:
     live = live_generation(server)
     if live is not None and live.name > replay.index:
         raise PositionConflict(f"{live.name} was made during the rebuild: start it again")
-    if live is not None and _followed(server, log) is not None:
+    followed = _followed(server, log)
+    if followed is not None:
         for partition in range(log.partitions(DETECTED.name)):
-            change(server, live.name, partition, lambda at: replace(at, also=replay.index))
-    # Whatever the live view's writer began before it was asked lies below its position now.
+            change(server, followed[0].name, partition, lambda at: replace(at, also=replay.index))
     replay.to(_target(server, log))
+    if followed is not None:
+        replay.beyond()
     if live is not None:
         carry_erased(server, live.name, replay.index)
         if (live.log, live.version) == (log.uuid, VERSION):

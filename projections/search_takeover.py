@@ -21,7 +21,7 @@ def carry_erased(server: SearchServer, source: str, target: str) -> None:
     with point_in_time(server, source) as pit:
         erased = (("erase", found["erased"]) for found in documents(server, pit, "erased"))
         while some := list(islice(erased, _BATCH)):
-            write(server, [target], some)
+            write(server, target, some)
 
 
 def take_over(server: SearchServer, source: str, target: str, start: int, sleep: Sleep) -> None:

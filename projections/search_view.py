@@ -19,6 +19,7 @@ from projections.search_index import (
     position,
     positions,
     put_template,
+    refresh,
     store,
 )
 from projections.search_retention import boundary, expire
@@ -95,8 +96,11 @@ class SearchView:
                     "the view's positions"
                 )
             try:
-                targets = [at.index] if at.also is None else [at.index, at.also]
-                told = write(self._server, targets, changes, self._sleep, self._since)
+                if at.also is not None:
+                    # First, and visible: who has seen it in the one sees it in the other.
+                    write(self._server, at.also, changes, self._sleep, self._since)
+                    refresh(self._server, at.also)
+                told = write(self._server, at.index, changes, self._sleep, self._since)
                 if told and told != refused:
                     on_refused(told)
                 refused = told
