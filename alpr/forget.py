@@ -5,10 +5,10 @@ up to date by the tombstones. Nothing is kept of the plate but its keyed hash in
 """
 
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from eventlog.log import Append, Entry, Log
@@ -16,7 +16,7 @@ from eventlog.span import span
 from images.store import NoPicture
 from projections.forgetting import bury
 from rules.alerts.watch import entry_key
-from rules.forgetting import pictures, says, tracks
+from rules.forgetting import Forgotten, is_of, pictures, says, tracks
 from rules.pseudonym import Pseudonyms
 from rules.text import normalise
 from schemas.codec import Codec, DecodeError
@@ -46,23 +46,6 @@ class Pictures(Protocol):
     def delete(self, url: str) -> None:
         """Remove a picture; one that is not there is no error. Raises ImageError."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What was forgotten.
-
-    ``erased`` counts records by topic that are gone; ``left`` those that the log drops by itself,
-    by compaction or retention. ``sightings`` are their ids by partition, ``alerts`` ids.
-    ``rules`` are the names of alert rules that say the plate: whoever wrote them has to.
-    """
-
-    sightings: dict[int, set[str]]
-    alerts: set[str]
-    pictures: int
-    erased: Counter[str] = field(default_factory=Counter[str])
-    left: Counter[str] = field(default_factory=Counter[str])
-    rules: Sequence[str] = ()
 
 
 class Forgetting:
@@ -104,7 +87,7 @@ class Forgetting:
         found.images |= seen
         self._watched(plate, keys[WATCHLIST.name])
         done = Forgotten(found.by_partition, alerts, 0, rules=self._rules(plate))
-        raw = self._offsets(RAW.name, lambda _, read: _is_of(read, plate, found))
+        raw = self._offsets(RAW.name, lambda _, read: is_of(read, plate, found.tracks))
         found.images |= raw.images
         for number, url in enumerate(sorted(found.images)):
             if number % 1_000 == 0:
@@ -222,7 +205,7 @@ class Forgetting:
 
     def _holds(self, record: Any, plate: str, found: "_Found") -> bool:
         """Whether a refused read, or the record that a dead letter keeps, is of the plate."""
-        if says(record, plate) or ("read" in record and _is_of(record["read"], plate, found)):
+        if says(record, plate) or ("read" in record and is_of(record["read"], plate, found.tracks)):
             return True
         if "value" not in record or not record["value"]:
             return False
@@ -230,7 +213,7 @@ class Forgetting:
             _, kept = self._codec.decode(record["value"])
         except DecodeError:
             return False
-        return says(kept, plate) or _is_of(kept, plate, found)
+        return says(kept, plate) or is_of(kept, plate, found.tracks)
 
     def _drop(self, topic: str, offsets: dict[int, list[int]], done: Forgotten) -> None:
         for partition, places in offsets.items():
@@ -280,10 +263,3 @@ class _Found:
 class _Places:
     offsets: dict[int, list[int]]
     images: set[str]
-
-
-def _is_of(read: Any, plate: str, found: _Found) -> bool:
-    """Whether a read is of the plate: by its text, or by the track of a sighting of it."""
-    if "track_id" not in read or "text" not in read:
-        return False
-    return (read["camera_id"], read["track_id"]) in found.tracks or says(read, plate)

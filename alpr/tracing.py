@@ -14,6 +14,8 @@ from alpr.errors import ConfigError
 from eventlog.tracing import install
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+
     from eventlog.traces import Traces
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -35,7 +37,7 @@ def trace_to_collector(process: str, environ: Mapping[str, str] = os.environ) ->
     install(traces(process, _share(environ), BatchSpanProcessor(OTLPSpanExporter())))
 
 
-def traces(process: str, share: float, *processors: object) -> "Traces":
+def traces(process: str, share: float, *processors: "SpanProcessor") -> "Traces":
     """Traces of a share of all sightings, 0 to 1, given to span processors of the SDK."""
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -60,7 +62,7 @@ def traces(process: str, share: float, *processors: object) -> "Traces":
         id_generator=Ids(),
     )
     for processor in processors:
-        provider.add_span_processor(processor)  # type: ignore[arg-type]
+        provider.add_span_processor(processor)
     return Traces(
         provider.get_tracer("ovr-alpr"),
         lambda trace_id: trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < bound,

@@ -14,7 +14,6 @@ from alpr.settings import EMBEDDED, Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from alpr.forget import Forgotten
     from alpr.log_copy import LogCopy
     from api.audit import Privacy
     from api.intake import Intake
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from projections.queries import SightingQueries
     from projections.search_view import SearchView
     from projections.view import SightingsView
+    from rules.forgetting import Forgotten
     from rules.pseudonym import Pseudonyms
     from schemas.codec import Codec
     from schemas.records import Node

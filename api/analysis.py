@@ -10,7 +10,7 @@ from api.errors import BadInput
 from projections.analytics import Analytics, By, Scope
 from rules import local_time
 from rules.alerts.calendar import zone as zone_of
-from rules.spread import CONFIDENCE, MEASURES, READS, Measure, added
+from rules.spread import CONFIDENCE, READS, Measure, added
 
 MOST_DAYS = 400
 """Of one question: a year, and the same weeks of the next beside it."""
@@ -258,6 +258,3 @@ def _quantiles(measure: Measure, camera: str | None, numbers: Sequence[int]) -> 
         "p99": measure.quantile(numbers, 990),
         "counts": list(numbers),
     }
-
-
-MEASURED = {name: MEASURES[name] for name in ("dwell", "latency")}

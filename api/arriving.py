@@ -14,7 +14,6 @@ from api.errors import ApiError, BadInput, TooLarge, TooMany
 
 MOST_BYTES = 16 * 1024 * 1024  # of one request: some pictures, or a thousand reads without
 _FORM_FIELD = 4 * 1024 * 1024
-_FORM_FIELDS = 20
 _SLOWEST_S = 30.0  # for a body to arrive
 _DEEPEST = 64  # levels of JSON; ours have five, vendors' eight
 

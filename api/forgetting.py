@@ -3,9 +3,9 @@
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from eventlog.log import LogError
 from images.store import ImageError
 from projections.errors import ViewError
 from projections.queries import SightingQueries
+from rules.forgetting import Forgotten
 from rules.text import normalise
 from schemas.codec import RegistryUnavailable
 
@@ -34,28 +35,6 @@ _AGAIN_S = 1  # until the page of one that runs is asked for again
 
 Tell = Callable[[str], None]
 Text = Annotated[str, Path(max_length=parameters.MAX_TEXT, examples=["34A36837"])]
-
-
-class Forgotten(Protocol):
-    """What was forgotten: see alpr.forget."""
-
-    @property
-    def sightings(self) -> Mapping[int, set[str]]: ...  # noqa: D102
-
-    @property
-    def alerts(self) -> set[str]: ...  # noqa: D102
-
-    @property
-    def pictures(self) -> int: ...  # noqa: D102
-
-    @property
-    def erased(self) -> Mapping[str, int]: ...  # noqa: D102
-
-    @property
-    def left(self) -> Mapping[str, int]: ...  # noqa: D102
-
-    @property
-    def rules(self) -> Any: ...  # noqa: D102
 
 
 Forget = Callable[[str, str, str, Tell], Forgotten]

@@ -70,8 +70,9 @@ class System:
 
     def told(self) -> dict[str, dict[str, Any]]:
         """By part ``told``, or ``error`` with a sentence; both of at most ``patience`` s ago."""
-        until = self._clock() + self._patience
         waited = [self._begin(part) for part in self._parts]
+        # After the last was asked, so that who has not answered by then is late.
+        until = self._clock() + self._patience
         for done in waited:
             done.wait(max(0.0, until - self._clock()))
         with self._lock:

@@ -60,11 +60,6 @@ class Voice:
         with self._my_turn():
             return self._follow().get(name)
 
-    def definitions(self) -> dict[str, str]:
-        """Every rule as the log has it now, by name."""
-        with self._my_turn():
-            return {name: one for name, one in self._follow().items() if one is not None}
-
     def remove_rule(self, name: str) -> RuleVersion:
         """The end of a rule; what was written."""
         with self._my_turn():

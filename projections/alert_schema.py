@@ -1,9 +1,6 @@
 """The form of the alerts' view, a schema of its own: a rebuild of the sightings leaves it alone."""
 
-from contextlib import closing
-
-from projections.database import connect, speaking
-from projections.schema import Migration, advance, claim, lock_migrations, migrations
+from projections.schema import Migration, migrate_own, migrations
 
 ALERTS_LIVE = "alpr_alerts"
 COMMAND = "alpr replay --view alerts"
@@ -27,14 +24,4 @@ def migrate_alerts(url: str, schema: str = ALERTS_LIVE, log_uuid: str | None = N
     processes at once. Raises ViewMismatch for a server that is too old, a view of a newer version
     or of another log; ViewUnavailable.
     """
-    with (
-        speaking(url),
-        closing(connect(url, schema)) as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
-        lock_migrations(cursor)
-        advance(cursor, schema, alert_migrations(), COMMAND)
-        if log_uuid is not None:
-            claim(cursor, schema, log_uuid, COMMAND)
-    return alert_migrations()[-1].version
+    return migrate_own(url, schema, alert_migrations(), COMMAND, log_uuid)

@@ -1,6 +1,6 @@
 """The writer of the alerts' view: four topics, each batch with its position in one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,6 @@ from projections.topic_view import (
     scalar,
     time_of,
 )
-from projections.view import Refused
 from rules.alerts.life import Alert, fold
 from rules.alerts.parse import rule_of
 from rules.alerts.watch_entry import check_stated
@@ -61,7 +60,7 @@ def alert_change_of(entry: Entry, codec: Codec) -> Change:
     return held_change(entry, codec, ALERTS.name, WATCHLIST.name)
 
 
-class AlertView:
+class AlertView(TopicView):
     """Writes the alerts, attempts, rules and watchlists of one log to one schema; for one thread.
 
     Makes the tables if there are none. Raises ViewMismatch (another log's view, a newer version,
@@ -70,35 +69,13 @@ class AlertView:
     """
 
     def __init__(self, url: str, log_uuid: str, schema: str = ALERTS_LIVE) -> None:
-        self._tables = TopicView(url, Reader(schema, log_uuid, COMMAND), _WRITERS, channel(schema))
+        super().__init__(url, Reader(schema, log_uuid, COMMAND), _WRITERS, channel(schema))
         migrate_alerts(url, schema, log_uuid)
-
-    def positions(self, topic: str) -> dict[int, int]:
-        """The next offset of each partition that was ever read; one that is missing is at 0."""
-        return self._tables.positions(topic)
-
-    def apply(  # noqa: PLR0917 (a place is four of them)
-        self,
-        topic: str,
-        partition: int,
-        expected: int,
-        changes: Sequence[Change],
-        next_offset: int,
-        on_refused: Callable[[list[Refused]], None] = lambda _: None,
-    ) -> list[Refused]:
-        """Write changes and move the position from ``expected`` to ``next_offset``, or neither;
-        see TopicView.
-        """
-        return self._tables.apply(topic, partition, expected, changes, next_offset, on_refused)
 
     def forget(self, alert_ids: Sequence[str]) -> None:
         """Erase alerts for ever, wherever the position is."""
-        with self._tables.writing() as cursor:
+        with self.writing() as cursor:
             erase(cursor, sorted(alert_ids))
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._tables.close()
 
 
 def _alerts(cursor: Cursor, changes: Sequence[Change]) -> bool:

@@ -31,8 +31,6 @@ COLUMNS = {
 }
 """Conditions of a search, by the columns that they are on."""
 
-STATUSES = ("tentative", "confirmed", "revised", "ended", "retracted")
-
 
 @dataclass(frozen=True, slots=True)
 class Search:

@@ -1,9 +1,6 @@
 """The form of the view of what people said and did, a schema of its own beside the sightings'."""
 
-from contextlib import closing
-
-from projections.database import connect, speaking
-from projections.schema import Migration, advance, claim, lock_migrations, migrations
+from projections.schema import Migration, migrate_own, migrations
 from projections.shown import PEOPLE
 
 COMMAND = "alpr replay --view people"
@@ -27,14 +24,4 @@ def migrate_people(url: str, schema: str = PEOPLE, log_uuid: str | None = None) 
     processes at once. Raises ViewMismatch for a server that is too old, a view of a newer version
     or of another log; ViewUnavailable.
     """
-    with (
-        speaking(url),
-        closing(connect(url, schema)) as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
-        lock_migrations(cursor)
-        advance(cursor, schema, people_migrations(), COMMAND)
-        if log_uuid is not None:
-            claim(cursor, schema, log_uuid, COMMAND)
-    return people_migrations()[-1].version
+    return migrate_own(url, schema, people_migrations(), COMMAND, log_uuid)

@@ -4,7 +4,7 @@ A correction that changes what stands of a sighting is a change of that sighting
 number in the sightings' feed, so that who follows it is told.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -18,7 +18,7 @@ from projections.position import Reader
 from projections.schema import LIVE
 from projections.shown import PEOPLE
 from projections.topic_view import Change, TopicView, Write, check_texts, held_change, put, time_of
-from projections.view import CHANNEL, KEPT_CHANGES, Refused
+from projections.view import CHANNEL, KEPT_CHANGES
 from rules.corrections import Standing, checked, fold
 from schemas.codec import Codec
 from schemas.records import Correction
@@ -42,7 +42,7 @@ def people_change_of(entry: Entry, codec: Codec) -> Change:
     return held_change(entry, codec, CORRECTIONS.name)
 
 
-class PeopleView:
+class PeopleView(TopicView):
     """Writes the corrections, cameras and audit of one log to one schema; for one thread.
 
     Makes the tables if there are none. Raises ViewMismatch (another log's view, a newer version,
@@ -56,30 +56,8 @@ class PeopleView:
             AUDIT.name: _audit,
             CAMERAS.name: _cameras,
         }
-        self._tables = TopicView(url, Reader(schema, log_uuid, COMMAND), writers, channel(schema))
+        super().__init__(url, Reader(schema, log_uuid, COMMAND), writers, channel(schema))
         migrate_people(url, schema, log_uuid)
-
-    def positions(self, topic: str) -> dict[int, int]:
-        """The next offset of each partition that was ever read; one that is missing is at 0."""
-        return self._tables.positions(topic)
-
-    def apply(  # noqa: PLR0917 (a place is four of them)
-        self,
-        topic: str,
-        partition: int,
-        expected: int,
-        changes: Sequence[Change],
-        next_offset: int,
-        on_refused: Callable[[list[Refused]], None] = lambda _: None,
-    ) -> list[Refused]:
-        """Write changes and move the position from ``expected`` to ``next_offset``, or neither;
-        see TopicView.
-        """
-        return self._tables.apply(topic, partition, expected, changes, next_offset, on_refused)
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._tables.close()
 
 
 def announce(cursor: Cursor, event_ids: Sequence[str]) -> None:

@@ -329,10 +329,6 @@ def _granted() -> Conditions:
     return found
 
 
-def _list_of(cameras: frozenset[str] | None) -> list[str] | None:
-    return None if cameras is None else sorted(cameras)
-
-
 def pattern(wildcards: str) -> str:
     """A LIKE pattern: every character that is no wildcard is normalised, so none needs escaping."""
     return like(normal(wildcards))

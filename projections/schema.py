@@ -77,6 +77,27 @@ def migrate(
     return steps[-1].version
 
 
+def migrate_own(
+    url: str, schema: str, steps: Sequence[Migration], command: str, log_uuid: str | None = None
+) -> int:
+    """Create a view that has a schema of its own, or bring it up to date; the version it now has.
+
+    With ``log_uuid`` it is claimed for that log, or checked to be its; ``command`` rebuilds it.
+    Raises as ``migrate`` does.
+    """
+    with (
+        speaking(url),
+        closing(connect(url, schema)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        lock_migrations(cursor)
+        advance(cursor, schema, steps, command)
+        if log_uuid is not None:
+            claim(cursor, schema, log_uuid, command)
+    return steps[-1].version
+
+
 def migrate_beside(url: str) -> None:
     """Make what is joined with a sightings' view, or bring it up to date, and not the view.
 

@@ -1,12 +1,31 @@
 """Whether a record says a plate: what somebody who is to be forgotten left in the log."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from rules.text import normalise
 
 _WORDS = re.compile(r"""[^\s,;:"'()\[\]{}<>]+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was forgotten.
+
+    ``erased`` counts records by topic that are gone; ``left`` those that the log drops by itself,
+    by compaction or retention. ``sightings`` are their ids by partition, ``alerts`` ids.
+    ``rules`` are the names of alert rules that say the plate: whoever wrote them has to.
+    """
+
+    sightings: dict[int, set[str]]
+    alerts: set[str]
+    pictures: int
+    erased: Counter[str] = field(default_factory=Counter[str])
+    left: Counter[str] = field(default_factory=Counter[str])
+    rules: Sequence[str] = ()
 
 
 def says(value: Any, plate: str) -> bool:
@@ -49,3 +68,13 @@ def tracks(event: Mapping[str, Any]) -> set[tuple[str, str]]:
     found = {(event["camera_id"], event["track_id"])}
     reads = cast("Sequence[Mapping[str, Any]]", event["evidence"]["reads"])
     return found | {(read["camera_id"], read["track_id"]) for read in reads}
+
+
+def is_of(read: Mapping[str, Any], plate: str, known: Set[tuple[str, str]]) -> bool:
+    """Whether a read is of the plate: by its text, or by the track of a sighting of it.
+
+    ``known`` are cameras and tracks; of a record that is no read the answer is no.
+    """
+    if "track_id" not in read or "text" not in read:
+        return False
+    return (read["camera_id"], read["track_id"]) in known or says(read, plate)

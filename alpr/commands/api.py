@@ -39,13 +39,13 @@ from alpr.wiring import (
 )
 
 if TYPE_CHECKING:
-    from alpr.forget import Forgotten
     from alpr.wiring import Database
     from api.backtests import Backtest
     from api.cameras import Cameras
     from api.forgetting import Forget
     from projections.access import AccessKeys
     from rules.alerts.rule import Rule
+    from rules.forgetting import Forgotten
 
 _log = logging.getLogger(__name__)
 # A backtest or a large file computes in a thread, and who asks meanwhile waits for several of its

@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         database.stop()
     sightings = sum(map(len, done.sightings.values()))
     print(
-        f"{plate}: {sightings} sightings, {len(done.alerts)} alerts and {done.pictures} pictures "
-        "are erased."
+        f"{plate}: erased {_some(sightings, 'sighting')}, {_some(len(done.alerts), 'alert')} and "
+        f"{_some(done.pictures, 'picture')}."
     )
     for topic, count in sorted(done.erased.items()):
         print(f"  {topic}: {count} records are gone")
@@ -50,6 +50,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     for name in done.rules:
         print(f"  the rule {name!r} names the plate: change it with `alpr rules apply`")
     return 0
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _agreed(plate: str) -> bool:
