@@ -41,6 +41,7 @@ from projections.search_index import (
 from projections.search_retention import boundary, expire
 from projections.search_server import SearchServer
 from projections.search_takeover import carry_erased, first_offsets, take_over
+from projections.search_view import TRUSTED_S
 from projections.view import Change, change_of
 from schemas.codec import Codec, DecodeError
 from schemas.topics import DETECTED
@@ -80,7 +81,7 @@ def rebuild_search(
         _catch_up(replay, server, log)
         told = _compare(replay, server, log)
         if swap:
-            _swap(replay, server, log)
+            _swap(replay, server, log, sleep)
         return Rebuilt(count(server, replay.index), replay.refused, told)
     finally:
         server.close()
@@ -326,7 +327,7 @@ def _beyond(log: Log, partition: int, offset: int) -> Iterator[Entry]:
     return span(log, DETECTED.name, partition, offset, end)
 
 
-def _swap(replay: _Replay, server: SearchServer, log: Log) -> None:
+def _swap(replay: _Replay, server: SearchServer, log: Log, sleep: Sleep) -> None:
     live = live_generation(server)
     if live is not None and live.name > replay.index:
         raise PositionConflict(f"{live.name} was made during the rebuild: start it again")
@@ -334,6 +335,7 @@ def _swap(replay: _Replay, server: SearchServer, log: Log) -> None:
     if followed is not None:
         for partition in range(log.partitions(DETECTED.name)):
             change(server, followed[0].name, partition, lambda at: replace(at, also=replay.index))
+        sleep(2 * TRUSTED_S)  # now what a writer writes to the live index alone is in the log
     replay.to(_target(server, log))
     if followed is not None:
         replay.beyond()

@@ -28,6 +28,9 @@ from projections.view import DAY, Change, Refused
 from schemas.records import Progress
 from schemas.topics import DETECTED
 
+TRUSTED_S = 0.2
+"""How long a position is believed to say what it said; a rebuild waits longer than that."""
+
 
 class SearchView:
     """Writes the sightings of one log to the live index; for one thread.
@@ -49,7 +52,7 @@ class SearchView:
         self._server = SearchServer(url)
         self._log_uuid = log_uuid
         self._sleep = sleep
-        self._known: dict[int, Position] = {}
+        self._known: dict[int, tuple[Position, float]] = {}  # and since when
         # Moves that were asked for and not answered: they may have been made.
         self._unsure: dict[int, tuple[int, int]] = {}
         self._server.check()
@@ -107,7 +110,8 @@ class SearchView:
                 self._unsure[partition] = (expected, next_offset)
                 watermark = _watermark(changes, at.watermark)
                 moved = replace(at, next_offset=next_offset, watermark=watermark)
-                self._known[partition] = store(self._server, moved)
+                asked = time.monotonic()
+                self._known[partition] = (store(self._server, moved), asked)
             except PositionMoved:
                 self._unsure.pop(partition)  # answered: it was not made
                 self._known.pop(partition)
@@ -138,14 +142,15 @@ class SearchView:
 
     def _position(self, partition: int) -> Position:
         """Where a partition stands in the generation that is now written to."""
-        at = self._known.get(partition)
-        if at is None:
+        at, known = self._known.get(partition, (None, 0.0))
+        now = time.monotonic()
+        if at is None or now - known > TRUSTED_S:
             at = position(self._server, self._index, partition)
             if at.place is None or at.moved_to is not None:
                 # A generation that took this one's place, or an index that is gone.
                 self._index = self._live().name
                 at = position(self._server, self._index, partition)
-            self._known[partition] = at
+            self._known[partition] = (at, now)
         return at
 
     def _live(self) -> Generation:
