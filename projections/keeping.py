@@ -14,6 +14,7 @@ _log = logging.getLogger(__name__)
 IDLE_S = 0.25
 """How long a chore with nothing to do waits: as long as a live page does."""
 _FIRST_S, _LONGEST_S = 0.1, 5.0
+_SOON_S = 10.0  # a new database has its view by then: nothing to speak of before
 _GRACE_S = 8.0  # docker gives 10 s before it kills
 
 
@@ -87,22 +88,22 @@ class Keeper:
 
     def _waiting_out(self, name: str, act: Callable[[], object]) -> object:
         """What ``act`` returns once it does; None when it is to end."""
-        pause, since, level = _FIRST_S, None, logging.WARNING
+        pause, since, said = _FIRST_S, None, False
         while not self._stop.is_set():
             try:
                 if since is not None:
                     self._revive()
                 done = act()
             except (ViewUnavailable, EmbeddedError) as error:
-                if since is None:
-                    since = time.monotonic()
-                    # On a new database the view comes a moment later: nothing to warn of.
-                    level = logging.INFO if isinstance(error, ViewMissing) else logging.WARNING
-                    _log.log(level, "%s waits: %s", name, " ".join(str(error).split()))
+                since = since or time.monotonic()
+                late = time.monotonic() - since >= _SOON_S
+                if not said and (late or not isinstance(error, ViewMissing)):
+                    said = True
+                    _log.warning("%s waits: %s", name, " ".join(str(error).split()))
                 self._stop.wait(pause)
                 pause = min(2 * pause, _LONGEST_S)
             else:
-                if since is not None:
-                    _log.log(level, "%s goes on after %.1f s", name, time.monotonic() - since)
+                if said and since is not None:
+                    _log.warning("%s goes on after %.1f s", name, time.monotonic() - since)
                 return done
         return None
