@@ -33,6 +33,7 @@ from rules.wildcard import like
 
 _PAGE = "ORDER BY captured_at DESC, event_id LIMIT 100"
 _STANDS = "status <> 'retracted'"
+_LONG_MS = 20_000.0
 _NOBODY = UUID(int=0)
 _SIGNS = "ABCDEFGHKLMNPRSTUVWXYZ0123456789"
 
@@ -91,18 +92,14 @@ def _beside(
     bare: list[float] = []
     ours: list[float] = []
     rows = 0
-    for question in asked:
+    for number, question in enumerate(asked):
+        if number % 2 == 0:  # who asks first reads from disk, if that is where the rows are
+            bare += _plain(question, bare, cursor)
         started = time.perf_counter()
         rows += len(queries.search(question.search, 100, after=question.after))
-        between = time.perf_counter()
-        cursor.execute(
-            f"SELECT * FROM plate_events WHERE {question.bare} AND {_STANDS} {_PAGE}",
-            question.values,
-        )
-        cursor.fetchall()
-        ended = time.perf_counter()
-        ours.append((between - started) * 1000)
-        bare.append((ended - between) * 1000)
+        ours.append((time.perf_counter() - started) * 1000)
+        if number % 2:
+            bare += _plain(question, bare, cursor)
     last, last_bare = quantiles(ours, n=100)[-1], quantiles(bare, n=100)[-1]
     return {
         "benchmark": f"search.{name}",
@@ -114,6 +111,18 @@ def _beside(
         "ratio": round(last / last_bare, 2),
         "rows": round(rows / len(asked), 1),
     }
+
+
+def _plain(question: Question, before: Sequence[float], cursor: Cursor) -> list[float]:
+    """Milliseconds of the bare SQL; nothing where it has taken long enough already."""
+    if sum(before) > _LONG_MS and len(before) > 1:
+        return []
+    started = time.perf_counter()
+    cursor.execute(
+        f"SELECT * FROM plate_events WHERE {question.bare} AND {_STANDS} {_PAGE}", question.values
+    )
+    cursor.fetchall()
+    return [(time.perf_counter() - started) * 1000]
 
 
 def _plate(known: Known, chance: random.Random, _: Cursor) -> Question:

@@ -1,7 +1,7 @@
 """What a search of sightings asks beside the plate, as conditions in SQL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -94,30 +94,32 @@ class Conditions:
         return f"WHERE {' AND '.join(self.texts)} " if self.texts else ""
 
 
-def conditions(search: Search) -> Conditions:
-    """All that a search asks but the plate and lists. Raises rules.lookup.QuestionError."""
+def conditions(search: Search, *, row_by_row: bool = False) -> Conditions:
+    """All that a search asks but the plate and lists. Raises rules.lookup.QuestionError.
+
+    In a form that an index of facets can answer or, ``row_by_row``, one that is looked up quicker
+    in each of many rows.
+    """
     found = Conditions()
     for name in ("min_confidence", "max_confidence"):
         value = getattr(search, name)
         if value is not None and not 0 <= value <= 1:
             raise QuestionError(f"{name}={value}: a confidence is 0 to 1")
-    cameras = [search.camera] if isinstance(search.camera, str) else search.camera
-    if cameras is not None:
-        if len(cameras) == 1:
-            found.add("event.camera_id = %s", cameras[0])
-        else:
-            found.add("event.camera_id = ANY(%s)", sorted(set(cameras)))
-    # One condition for all, by whose elements' frequencies the server chooses between the index
-    # of them (rare values) and that of the time (common ones).
-    facets = [f"{name} {value}" for name in COLUMNS if (value := getattr(search, name)) is not None]
-    if facets:
-        found.add(f"{FACETS} @> %s", facets)
+    _add_cameras(found, search.camera)
+    named = {name: value for name in COLUMNS if (value := getattr(search, name)) is not None}
+    if row_by_row:
+        for name, value in named.items():
+            found.add(f"event.{COLUMNS[name]} = %s", value)
+    elif named:
+        # One condition for all, by whose elements' frequencies the server chooses between the
+        # index of them (rare values) and that of the time (common ones).
+        found.add(f"{FACETS} @> %s", [f"{name} {value}" for name, value in named.items()])
     low, high = search.min_confidence, search.max_confidence
     if low is not None:
         found.add("event.plate_confidence >= %s", low)
     if high is not None:
         found.add("event.plate_confidence <= %s", high)
-        if high < _RARELY:
+        if high < _RARELY and not row_by_row:
             tenths = range(int(10 * (low or 0.0)), int(10 * high) + 1)
             found.add(f"{FACETS} && %s", [f"sure {tenth}" for tenth in tenths])
     if search.start is not None:
@@ -125,6 +127,25 @@ def conditions(search: Search) -> Conditions:
     if search.end is not None:
         found.add("event.captured_at <= %s", search.end)
     return found
+
+
+def _add_cameras(found: Conditions, asked: str | Sequence[str] | None) -> None:
+    cameras = [asked] if isinstance(asked, str) else asked
+    if cameras is None:
+        return
+    if len(cameras) == 1:
+        found.add("event.camera_id = %s", cameras[0])
+    else:
+        found.add("event.camera_id = ANY(%s)", sorted(set(cameras)))
+
+
+def walkable(search: Search) -> bool:
+    """Whether a page may be found soonest by going back in time and looking at each sighting.
+
+    It is asked for values that many have, and by no plate, whose index is the better way.
+    """
+    asked = {name for name in _EVERYTHING if getattr(search, name) is not None}
+    return bool(asked & _COMMON) and not asked - _COMMON - _SPAN
 
 
 def go_on(found: Conditions, after: After) -> None:
@@ -154,6 +175,10 @@ def facet(column: str, value: str) -> str | None:
     """A column's value as FACETS has it; None where it is not among them."""
     return next((f"{name} {value}" for name, of in COLUMNS.items() if of == column), None)
 
+
+_COMMON = {*COLUMNS, "min_confidence", "max_confidence"}
+_SPAN = {"camera", "start", "end"}
+_EVERYTHING = {one.name for one in fields(Search)} - {"edits", "confusable"}
 
 _RARELY = 0.7
 """Confidences below are rare: the rules refuse reads below it, unless set otherwise."""

@@ -1,11 +1,13 @@
 """Searches find what is meant, by the plate as it is shown, whatever the index has taken up."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import product
 from random import Random
 
 import pytest
 
+from projections import queries as queries_module
 from projections.filters import After, Search
 from projections.grant import grant
 from projections.plate_index import PlateIndex
@@ -102,6 +104,10 @@ def test_what_a_person_said_is_what_is_found_and_shown(view, queries, index, url
     assert hidden["corrected"]["hidden"]
 
 
+def moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
 FACETS = (
     Search(camera=["CAM-1", "CAM-3"]),
     Search(site="south"),
@@ -115,10 +121,15 @@ FACETS = (
     Search(max_confidence=0.35),
     Search(min_confidence=0.3, max_confidence=0.9),
     Search(site="south", max_confidence=0.6),
+    Search(camera="CAM-2", zone="gate"),
+    Search(zone="gate", start=moment(NOON + 40_000_000), end=moment(NOON + 200_000_000)),
 )
 
 
-def test_every_filter_does_what_it_says(view, queries):
+@pytest.mark.parametrize("walked", [0, 50, 100, queries_module._WALKED])
+def test_every_filter_does_what_it_says_on_one_page_and_on_many(view, queries, walked, monkeypatch):
+    """Pages are also found by a walk back in time, where it goes far enough to fill them."""
+    monkeypatch.setattr(queries_module, "_WALKED", walked)
     chance = Random(7)
     events = []
     for n in range(300):
@@ -143,6 +154,19 @@ def test_every_filter_does_what_it_says(view, queries):
     for asked in FACETS:
         found = ids(queries.search(asked, limit=1000))
         assert found == {e["event_id"] for e in events if holds(asked, e)}, asked
+        order = [row["event_id"] for row in queries.search(asked, limit=1000)]
+        assert paged(queries, asked) == order
+        assert [row["event_id"] for row in queries.search(asked, 3, 2)] == order[2:5]
+
+
+def paged(queries, asked: Search) -> list[str]:
+    """The ids of all pages, each asked for behind the last sighting of the one before."""
+    found: list[str] = []
+    after = None
+    while page := queries.search(asked, 5, after=after):
+        found += [row["event_id"] for row in page]
+        after = After(page[-1]["captured_at"], page[-1]["event_id"])
+    return found
 
 
 def holds(asked: Search, event: dict) -> bool:
@@ -162,6 +186,8 @@ def holds(asked: Search, event: dict) -> bool:
     return (
         all(wanted is None or wanted == has for wanted, has in pairs)
         and (asked.camera is None or event["camera_id"] in asked.camera)
+        and (asked.start is None or moment(event["captured_at"]) >= asked.start)
+        and (asked.end is None or moment(event["captured_at"]) <= asked.end)
         and low <= plate["confidence"] <= high
         and (event["status"] != "retracted" or asked.status == "retracted")
     )
@@ -170,11 +196,7 @@ def holds(asked: Search, event: dict) -> bool:
 def test_pages_behind_a_sighting_show_each_once_also_of_one_moment(view, queries):
     events = [sighting(n, at=NOON + n // 4 * 1_000) for n in range(40)]
     view.apply(0, 0, events, 1)
-    seen: list[str] = []
-    after = None
-    while page := queries.search(Search(), 7, after=after):
-        seen += [row["event_id"] for row in page]
-        after = After(page[-1]["captured_at"], page[-1]["event_id"])
+    seen = paged(queries, Search())
     assert seen == [row["event_id"] for row in queries.search(Search(), 100)]
     assert len(seen) == 40
 
