@@ -6,7 +6,7 @@ up to date by the tombstones. Nothing is kept of the plate but its keyed hash in
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from eventlog.span import span
 from images.store import NoPicture
 from projections.forgetting import bury
 from rules.alerts.watch import entry_key
-from rules.forgetting import Forgotten, is_of, pictures, says, tracks
+from rules.forgetting import Forgotten, is_of, pictures, says, tracks, without
 from rules.pseudonym import Pseudonyms
 from rules.text import normalise
 from schemas.codec import Codec, DecodeError
@@ -36,7 +36,11 @@ from schemas.topics import (
 )
 
 Progress = Callable[[str], None]
-_COMPACTED = (DETECTED.name, ALERTS.name, CORRECTIONS.name, WATCHLIST.name)
+Watch = Callable[[Mapping[int, Collection[str]]], None]
+"""Is told which sightings, by partition, are about to go."""
+# In the order in which they go: what is found by the sightings goes before them.
+_COMPACTED = (ALERTS.name, WATCHLIST.name, CORRECTIONS.name, DETECTED.name)
+_ALL = (RAW.name, REJECTED.name, DLQ.name, NOTIFICATIONS.name, *_COMPACTED)
 _EVERY = 50_000  # records between two words of progress
 
 
@@ -71,18 +75,24 @@ class Forgetting:
         self._clock = clock
         self._tell = tell
 
-    def forget(self, text: str, actor: str, reason: str) -> Forgotten:
+    def forget(
+        self, text: str, actor: str, reason: str, watch: Watch = lambda _: None
+    ) -> Forgotten:
         """Forget a plate, written in any way; what was found of it.
 
         Whatever says the plate goes, also a sighting of another plate that some read took for
-        it. Pictures and reads go before the sightings that lead to them, so that a run that was
-        cut off finds the rest again.
+        it. What sightings lead to goes before them, and what leads to them afterwards, so that a
+        run that was cut off finds the rest again. ``watch`` is told before anything goes.
         """
         plate = normalise(text)
         self._note(plate, actor, reason)
         keys: dict[str, dict[int, set[bytes]]] = {topic: defaultdict(set) for topic in _COMPACTED}
-        corrected = self._corrected(plate, keys[CORRECTIONS.name])
+        naming: dict[int, set[bytes]] = defaultdict(set)
+        corrected = self._corrected(plate, keys[CORRECTIONS.name], naming)
         found = self._sightings(plate, corrected, keys)
+        for partition, some in naming.items():
+            keys[CORRECTIONS.name][partition] -= some
+        watch(found.by_partition)
         alerts, seen = self._alerts(plate, found.events, keys[ALERTS.name])
         found.images |= seen
         self._watched(plate, keys[WATCHLIST.name])
@@ -104,8 +114,10 @@ class Forgetting:
             NOTIFICATIONS.name, lambda entry, _: (entry.key or b"").decode() in alerts
         )
         self._drop(NOTIFICATIONS.name, told.offsets, done)
-        for topic, parts in keys.items():
+        for topic, parts in (*keys.items(), (CORRECTIONS.name, naming)):
             self._bury(topic, parts, done)
+        for topic in _ALL:  # what a run erased that was cut off may still lie in a journal
+            self._log.erase(topic, 0, ())
         return Forgotten(
             done.sightings, alerts, len(found.images), done.erased, done.left, done.rules
         )
@@ -122,7 +134,7 @@ class Forgetting:
             "actor": actor,
             "action": "forget",
             "subject": f"plate:{self._names.of(plate)}",
-            "reason": reason,
+            "reason": without(reason, plate, self._names.of(plate)),
             "found": [],
         }
         key = actor.encode()
@@ -130,8 +142,12 @@ class Forgetting:
         partition = partition_of(key, self._log.partitions(AUDIT.name))
         self._log.append(AUDIT.name, partition, [Append(key, value)])
 
-    def _corrected(self, plate: str, keys: dict[int, set[bytes]]) -> set[str]:
-        """The sightings that a person said to be the plate; the keys of what was said."""
+    def _corrected(
+        self, plate: str, keys: dict[int, set[bytes]], naming: dict[int, set[bytes]]
+    ) -> set[str]:
+        """The sightings that a person said to be the plate; the keys of what was said of them, and
+        of what names the plate, by which these sightings are found.
+        """
         events: set[str] = set()
         said: list[tuple[int, bytes, str]] = []
         for entry, record in self._records(CORRECTIONS.name):
@@ -139,6 +155,7 @@ class Forgetting:
                 said.append((entry.partition, entry.key, record["event_id"]))
                 if says(record, plate):
                     events.add(record["event_id"])
+                    naming[entry.partition].add(entry.key)
         for partition, key, event_id in said:
             if event_id in events:
                 keys[partition].add(key)
@@ -147,7 +164,7 @@ class Forgetting:
     def _sightings(
         self, plate: str, corrected: Collection[str], keys: dict[str, dict[int, set[bytes]]]
     ) -> "_Found":
-        found = _Found(set(), defaultdict(set), set(), set())
+        found = _Found(set(), defaultdict(set), defaultdict(list), set())
         spelt = plate.encode()
         for partition in range(self._log.partitions(DETECTED.name)):
             for entry in self._entries(DETECTED.name, partition):
@@ -161,7 +178,8 @@ class Forgetting:
                 if event_id in corrected or says(record, plate):
                     found.events.add(event_id)
                     found.by_partition[partition].add(event_id)
-                    found.tracks |= tracks(record)
+                    for track, times in tracks(record).items():
+                        found.tracks[track] += times
                     found.images |= pictures(record)
                     keys[DETECTED.name][partition].add(entry.key or b"")
         # What was said of such a sighting goes with it, whatever it says.
@@ -255,7 +273,7 @@ class Forgetting:
 class _Found:
     events: set[str]
     by_partition: dict[int, set[str]]
-    tracks: set[tuple[str, str]]
+    tracks: defaultdict[tuple[str, str], list[tuple[int, int]]]
     images: set[str]
 
 

@@ -492,8 +492,9 @@ def open_forgetting(
     def forget(plate: str, actor: str, reason: str) -> "Forgotten":
         migrate_beside(database.url)
         before = ends(log)
-        done = forgetting.forget(plate, actor, reason)
-        watch_over(database.url, done.sightings, before)
+        done = forgetting.forget(
+            plate, actor, reason, lambda found: watch_over(database.url, found, before)
+        )
         index = PlateIndex(database.url)
         try:
             index.forget([plate])

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import RedirectResponse, Response
 
 from api import bodies, models, parameters
+from api.audit import reason as reason_given
+from api.audit import tidy
 from api.encode import Json
 from api.errors import BadInput, Conflict, Forbidden, NotFound, wants_page
 from api.pages import Pages
@@ -23,6 +25,7 @@ from images.store import ImageError
 from projections.errors import ViewError
 from projections.queries import SightingQueries
 from rules.forgetting import Forgotten
+from rules.pseudonym import pseudonym_of
 from rules.text import normalise
 from schemas.codec import RegistryUnavailable
 
@@ -179,7 +182,8 @@ def router(forgettings: Forgettings, queries: SightingQueries, pages: Pages) -> 
                 f"confirm={body.get('confirm', '')!r} is not the plate: write it once more, so "
                 "that no other is forgotten by mistake"
             )
-        number = forgettings.start(plate, visitor().actor, body.get("reason", ""))
+        reason = tidy(body.get("reason", "")) or reason_given()
+        number = forgettings.start(plate, visitor().actor, reason)
         address = f"/forgetting/{quote(number)}"
         if page:
             return RedirectResponse(address, 303)
@@ -207,7 +211,10 @@ def router(forgettings: Forgettings, queries: SightingQueries, pages: Pages) -> 
 
 
 def _plate(text: str) -> str:
-    plate = normalise(parameters.text("plate", text) or "")
+    wanted = parameters.text("plate", text) or ""
+    if pseudonym_of(wanted):
+        raise BadInput(f"{wanted!r} is a pseudonym: give the plate as it is")
+    plate = normalise(wanted)
     if not plate:
         raise BadInput(f"{text!r} is no plate: it has no letter and no digit")
     return plate

@@ -22,11 +22,17 @@ class Aging(Protocol):
 class Retention:
     """Looks once an hour of this machine; how old something is, the log's event time says.
 
-    So an old recording does not age by being read late, and a wrong clock drops nothing.
+    So an old recording does not age by being read late. Nothing is older than this machine's time
+    (``wall``, microseconds UTC) makes it: a clock that was ahead and was set right drops nothing.
     """
 
-    def __init__(self, view: Aging, clock: Callable[[], float] = time.monotonic) -> None:
-        self._view, self._clock = view, clock
+    def __init__(
+        self,
+        view: Aging,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._view, self._clock, self._wall = view, clock, wall
         self._due = clock()
 
     def look(self) -> None:
@@ -36,5 +42,5 @@ class Retention:
             return
         watermark = self._view.watermark()
         if watermark is not None:
-            self._view.retain(watermark)
+            self._view.retain(min(watermark, self._wall()))
         self._due = now + LOOK_S

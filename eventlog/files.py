@@ -25,6 +25,7 @@ CHECKPOINT_PAGES = 1000  # SQLite's own default, about 4 MiB
 # grow for ever. Beyond this size a writer insists: it makes others wait and truncates the file.
 WAL_BYTES = 32 << 20
 CHECKPOINT_BUSY_MS = 100
+SETTLE_S = 5.0  # how long it is tried to empty the WAL where something was erased
 
 
 class _Process:
@@ -87,10 +88,15 @@ class File:
     def settle(self) -> None:
         """Bring all into the file itself and empty its WAL, where what was deleted still lies.
 
-        Readers and writers that are busy for long are not waited for: the next writes do it.
+        Readers and writers that are busy for longer than ``SETTLE_S`` are not waited for: the next
+        writes do it.
         """
-        with self._here().lock, self.reading() as db:
-            _truncate_wal(db)
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            with self._here().lock, self.reading() as db:
+                if _truncate_wal(db) or time.monotonic() > deadline:
+                    return
+            time.sleep(BUSY_POLL_S)
 
     def close(self) -> None:
         """Close every connection that is not in use; those in use close when given back."""
@@ -244,8 +250,11 @@ def _begin(db: sqlite3.Connection) -> None:
             time.sleep(BUSY_POLL_S)
 
 
-def _truncate_wal(db: sqlite3.Connection) -> None:
+def _truncate_wal(db: sqlite3.Connection) -> bool:
+    """Whether the WAL is empty now, which others that are busy may prevent."""
     # What was to be written is durable already: a checkpoint that fails is tried again after
     # the next write, and what makes it fail meets that write as well.
     with _patience(db, CHECKPOINT_BUSY_MS), contextlib.suppress(sqlite3.OperationalError):
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+    return False

@@ -233,17 +233,20 @@ class SqliteLog:
         return dropped
 
     def erase(self, topic: str, partition: int, offsets: Sequence[int]) -> bool:
-        """Drop records at once, in one transaction; the log's files keep no byte of them."""
+        """Drop records at once, in one transaction; the log's files keep no byte of them.
+
+        Nor of those that were dropped before by somebody who was killed.
+        """
         self._check(topic, partition)
         ids = [((partition << _SHIFT) + offset,) for offset in offsets]
+        file = self._topic(topic)
         if ids:
-            file = self._topic(topic)
             with file.writing() as db:
                 # Overwritten in place first, all of them: what is deleted as it is, SQLite may
                 # have copied about before, when it joined pages that others left half empty.
                 db.executemany(_BLANK, ids)
                 db.executemany("DELETE FROM record WHERE id = ?", ids)
-            file.settle()
+        file.settle()
         return True
 
     def compact(self, topic: str, partition: int, keys: Sequence[bytes]) -> bool:

@@ -14,7 +14,7 @@ from projections.following import Following
 from projections.forgetting import bury
 from projections.shown import PEOPLE
 from rules.forgetting import pictures
-from schemas.topics import DETECTED
+from schemas.topics import CORRECTIONS, DETECTED, correction_key
 
 _log = logging.getLogger(__name__)
 
@@ -25,11 +25,20 @@ _FOLDERS, _FEW = 400, 3
 """Days back from the first that is kept whose folders of pictures are removed: at the first look,
 and at those after it."""
 
+# Its last settings hold for what a camera saw that was taken away. Compared as JSON: what is no
+# number of days, as somebody else's program may write it, is passed over.
 _CAMERAS = (
-    "SELECT camera_id, (settings ->> 'retention_days')::int AS days "
-    f"FROM {PEOPLE}.cameras WHERE (settings ->> 'retention_days')::int > 0 ORDER BY 1"
+    "SELECT camera_id, floor((settings ->> 'retention_days')::numeric)::int AS days "
+    "FROM (SELECT DISTINCT ON (camera_id) camera_id, settings "
+    f"FROM {PEOPLE}.camera_versions WHERE settings IS NOT NULL "
+    "ORDER BY camera_id, log_offset DESC) AS last "
+    "WHERE settings -> 'retention_days' BETWEEN '1' AND '36500' ORDER BY 1"
 )
-# How old a sighting is says the log's own time, not a clock: see SightingsView.expire.
+_SAID = (
+    "SELECT partition, event_id::text, correction_id::text "
+    f"FROM {PEOPLE}.corrections WHERE event_id = ANY(%s::uuid[])"
+)
+# How old a sighting is says the log's own time, but for one ahead of this machine's: a clock was.
 _NOW = "SELECT max(watermark) FROM {view}.view_positions"
 _OLD = (
     "SELECT event_id, partition, captured_at, plate_image_url, vehicle_image_url, frame_image_url, "
@@ -62,11 +71,16 @@ class CameraRetention:
     name = "retention"
 
     def __init__(
-        self, url: str, log: Log, images: Pictures, clock: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        log: Log,
+        images: Pictures,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._log = log
         self._images = images
-        self._clock = clock
+        self._clock, self._wall = clock, wall
         self._next = clock()
         self._cleaned: set[str] = set()
         self._following = Following(url, self.name)
@@ -96,7 +110,9 @@ class CameraRetention:
             cursor.execute(_CAMERAS)
             cameras = cursor.fetchall()
         epoch = datetime(1970, 1, 1, tzinfo=UTC)
-        return None if mark is None else epoch + timedelta(microseconds=mark), cameras
+        if mark is None:
+            return None, cameras
+        return epoch + timedelta(microseconds=min(mark, self._wall())), cameras
 
     def _erase(self, camera: str, before: datetime) -> None:
         at, event_id = datetime.min.replace(tzinfo=UTC), _NONE
@@ -114,8 +130,13 @@ class CameraRetention:
                     },
                 )
                 rows = cursor.fetchall()
+                cursor.execute(_SAID, ([str(row[0]) for row in rows],))
+                said: dict[int, list[bytes]] = defaultdict(list)
+                for partition, *key in cursor.fetchall():
+                    said[partition].append(correction_key(*key))
             if not rows:
                 break
+            bury(self._log, CORRECTIONS.name, said)
             keys: dict[int, list[bytes]] = defaultdict(list)
             for found, partition, _, plate, vehicle, frame, evidence in rows:
                 named = {"plate_url": plate, "vehicle_url": vehicle, "frame_url": frame}

@@ -16,7 +16,7 @@ from eventlog.log import Append, Log, LogError
 from eventlog.span import span
 from projections.following import Following
 from schemas.codec import Codec, DecodeError, RegistryUnavailable
-from schemas.topics import ALERTS, DETECTED
+from schemas.topics import ALERTS, CORRECTIONS, DETECTED
 
 _log = logging.getLogger(__name__)
 
@@ -45,14 +45,14 @@ def ends(log: Log) -> Ends:
     """Where the topics end that may say more of a sighting."""
     return {
         topic: {str(p): log.end(topic, p) for p in range(log.partitions(topic))}
-        for topic in (DETECTED.name, ALERTS.name)
+        for topic in (DETECTED.name, ALERTS.name, CORRECTIONS.name)
     }
 
 
 def watch_over(url: str, sightings: Mapping[int, Collection[str]], positions: Ends) -> None:
     """Have ``alpr keep`` see to it that nothing comes back of sightings, by partition.
 
-    ``positions`` are the ends of before they were erased. Raises ViewUnavailable.
+    ``positions`` are the ends of before they were looked for. Raises ViewUnavailable.
     """
     if not any(sightings.values()):
         return
@@ -116,7 +116,7 @@ class Forgetting:
         for topic in until:
             keys: dict[int, list[bytes]] = defaultdict(list)
             for partition, end in until[topic].items():
-                start = positions[topic].get(partition, end)
+                start = positions.get(topic, {}).get(partition, end)
                 for entry in span(self._log, topic, int(partition), start, end):
                     if entry.value is not None and self._about(topic, entry) & known:
                         keys[int(partition)].append(entry.key or b"")
@@ -124,8 +124,8 @@ class Forgetting:
 
     def _about(self, topic: str, entry: Any) -> set[str]:
         """The sightings that a record says something of that could tell who it was."""
-        if topic == DETECTED.name:
-            return {(entry.key or b"").decode(errors="replace")}
+        if topic != ALERTS.name:
+            return {(entry.key or b"").partition(b"/")[0].decode(errors="replace")}
         try:
             alert = self._codec.decode(entry.value)[1]
         except DecodeError:

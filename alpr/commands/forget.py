@@ -8,6 +8,7 @@ from alpr.errors import AlprError, ConfigError
 from alpr.person import actor
 from alpr.settings import Settings
 from alpr.wiring import open_database, open_forgetting, open_log
+from rules.pseudonym import pseudonym_of
 from rules.text import normalise
 
 
@@ -24,6 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Exit code 0, also where nothing was known of it; 1 where nobody said yes."""
+    if pseudonym_of(arguments.plate):
+        raise ConfigError(f"{arguments.plate!r} is a pseudonym: give the plate as it is")
     plate = normalise(arguments.plate)
     if not plate:
         raise ConfigError(f"{arguments.plate!r} is no plate: it has no letter and no digit")

@@ -92,6 +92,13 @@ def test_no_plate_is_forgotten_that_was_not_written_once_more(client: httpx.Clie
     assert "write it once more" in answer.json()["detail"]
 
 
+def test_a_pseudonym_is_not_taken_for_the_plate_that_it_stands_for(client: httpx.Client):
+    name = NAMES.of(PLATE)
+    answer = client.post(f"/plates/{name}/forget", json={"confirm": name})
+    assert answer.status_code == 422
+    assert "give the plate as it is" in answer.json()["detail"]
+
+
 def test_what_is_no_plate_and_what_nobody_began_is_told(client: httpx.Client):
     assert client.post("/plates/---/forget", json={"confirm": "-"}).status_code == 422
     assert client.get("/forgetting/nothing").status_code == 404

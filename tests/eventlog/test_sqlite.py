@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventlog.files import WAL_BYTES
+from eventlog.files import WAL_BYTES, File
 from eventlog.log import Append, LogCorrupt, LogError, LogFull, LogMismatch, OffsetGone
 from eventlog.sqlite import TRIM_ROWS, SqliteLog
 from schemas.topics import TOPICS
@@ -70,6 +71,30 @@ def test_no_byte_of_what_is_erased_stays_in_the_folder(folder: Path, log: Sqlite
     assert log.erase(RAW_TOPIC, 0, offsets)
     assert not any(secret in file.read_bytes() for file in folder.iterdir())
     assert len(read_all(log, RAW_TOPIC, 0)) == 300
+
+
+def test_what_somebody_erased_who_was_killed_is_not_left_in_the_journal(
+    folder: Path, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.append(RAW_TOPIC, 0, [Append(None, b"34A36837")])
+    with monkeypatch.context() as killed:
+        killed.setattr(File, "settle", lambda _: None)
+        log.erase(RAW_TOPIC, 0, [0])
+    assert any(b"34A36837" in file.read_bytes() for file in folder.iterdir())
+    log.erase(RAW_TOPIC, 0, [])
+    assert not any(b"34A36837" in file.read_bytes() for file in folder.iterdir())
+
+
+def test_a_reader_that_is_busy_for_a_moment_is_waited_for(folder: Path, log: SqliteLog) -> None:
+    log.append(RAW_TOPIC, 0, [Append(None, b"34A36837")])
+    with closing(sqlite3.connect(folder / f"{RAW_TOPIC}.db", check_same_thread=False)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM record").fetchone()
+        ending = threading.Timer(0.5, reader.rollback)
+        ending.start()
+        log.erase(RAW_TOPIC, 0, [0])
+        ending.join()
+        assert not any(b"34A36837" in file.read_bytes() for file in folder.iterdir())
 
 
 def test_a_reader_is_led_past_what_was_erased_at_the_end(log: SqliteLog) -> None:
