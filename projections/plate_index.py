@@ -24,6 +24,8 @@ WORDS = (
 CHORE = "plates"
 CORRECTED = "plates corrected"
 """The names of its cursors: of the sightings, and of what people say of them."""
+LONGEST = 200
+"""Characters of a word at most: one that no index can hold would hold all others up."""
 SWEEP_S = 60.0
 """How often at most it is looked for plates that nothing has any more: it reads every text."""
 _BATCH = 10_000  # rows of a COPY: some 4 MB
@@ -123,7 +125,10 @@ class PlateIndex:
     def _learn(cursor: Cursor, rows: Iterable[Sequence[str | None]]) -> None:
         """Add the words of rows of WORDS."""
         words = {
-            (field, value) for row in rows for field, value in zip(WORDS, row, strict=True) if value
+            (field, value)
+            for row in rows
+            for field, value in zip(WORDS, row, strict=True)
+            if value and len(value) <= LONGEST
         }
         if words:
             execute_values(cursor, _WORD, sorted(words))

@@ -36,7 +36,8 @@ _DOUBLE = Struct(">id")
 _NULL = b"\xff\xff\xff\xff"
 _SHORT = tuple(_LENGTH.pack(n) for n in range(256))
 _EPOCH_2000 = 946_684_800_000_000  # PostgreSQL counts microseconds from 2000
-_YEAR_1, _YEAR_10000 = -62_135_596_800_000_000, 253_402_300_800_000_000  # Python's datetime ends
+# Where Python's datetime ends, but for a day: so that its hour and its day anywhere are times, too.
+_FIRST, _LAST = -62_135_510_400_000_000, 253_402_214_400_000_000
 
 
 class RowError(ValueError):
@@ -59,10 +60,7 @@ def _row(event: PlateEvent) -> bytes:
     # When the log received the opening read: the same in every rebuild.
     created = captured + event["latency_ms"] * 1000
     first, last = event["first_seen"], event["last_seen"]
-    if (
-        min(captured, created, first, last) < _YEAR_1
-        or max(captured, created, first, last) >= _YEAR_10000
-    ):
+    if min(captured, created, first, last) < _FIRST or max(captured, created, first, last) >= _LAST:
         raise RowError("a time lies outside of the years 1 to 9999")
     plate, vehicle, images = event["plate"], event["vehicle"], event["images"]
     node, extras, evidence = event["node"], event["extras"], event["evidence"]

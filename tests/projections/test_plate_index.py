@@ -149,6 +149,14 @@ def test_words_of_the_full_text_are_known(view, index, url):
     assert {("camera_id", "GATE-1"), ("zone", "exit"), ("direction", "in")} <= words
 
 
+def test_a_word_that_no_index_can_hold_holds_no_other_up(view, index, url):
+    endless = sighting(0)
+    endless["node"]["lane"] = "".join(str(number) for number in range(20_000))
+    view.apply(0, 0, [endless, sighting(1)], 2)
+    run(index)
+    assert plates(url) == {"ABC0000", "ABC0001"}
+
+
 def test_a_plate_is_written_with_its_pseudonym(view, url):
     view.apply(0, 0, [sighting(1, text="FIRST")], 1)
     index = PlateIndex(url, named=lambda text: f"~{text.lower()}")

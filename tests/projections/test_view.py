@@ -103,6 +103,7 @@ def test_an_erased_sighting_is_gone_and_stays_gone(view, queries):
         sighting(2, text="A\ud800B"),
         sighting(2, was=["A\0B"]),
         sighting(2, at=10**18),
+        sighting(2, at=253_402_300_799_000_000, latency_ms=0),  # its hour ends beyond the calendar
         sighting(2, latency_ms=2**62),
         sighting(2, event_id="not an id"),
         sighting(2, text="".join(map(chr, range(256, 20_000)))),
@@ -116,6 +117,7 @@ def test_an_erased_sighting_is_gone_and_stays_gone(view, queries):
         "surrogate",
         "NUL in JSON",
         "year 33658",
+        "last day",
         "latency",
         "id",
         "long",
