@@ -1,5 +1,6 @@
 """Corrections: what people say that a sighting really was, and what that tells of reading."""
 
+import threading
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import NAMESPACE_URL, uuid5
@@ -93,6 +94,7 @@ def router(
         responses={
             200: {"model": correction_models.CorrectedResponse},
             404: {"model": models.Problem},
+            409: {"model": models.Problem},
         },
     )
     def undo(event_id: parameters.EventId, correction_id: CorrectionId) -> Response:
@@ -173,6 +175,9 @@ class _Desk:
         self, watching: Watching, people: PeopleQueries, sightings: SightingQueries
     ) -> None:
         self._watching, self._people, self._sightings = watching, people, sightings
+        self._placing = threading.Lock()
+        """Held from a look at what was merged until what follows from it is in view: of two who
+        merge two sightings each into the other, one would else leave neither to be seen."""
 
     def say(self, event_id: str, body: dict[str, Any]) -> dict[str, Any]:
         """A correction, unless it stands already. Raises NotFound, BadInput, Conflict."""
@@ -189,12 +194,14 @@ class _Desk:
             )
         if known is not None or stands is not None:
             return self._answer(key, None)
-        if said["other"] is not None:
+        if said["other"] is None:
+            return self._write(said)
+        with self._placing:
             self._check_merge(key, said["other"])
-        return self._write(said)
+            return self._write(said)
 
     def undo(self, event_id: str, correction_id: str) -> dict[str, Any]:
-        """Take a correction back, unless it was already. Raises NotFound, BadInput."""
+        """Take a correction back, unless it was already. Raises NotFound, BadInput, Conflict."""
         key = str(find(self._sightings, event_id)["event_id"])
         undone = str(parameters.read_id(correction_id, "correction_id", "/corrections"))
         found = self._watching.wait_for(lambda: self._people.correction(key, undone))
@@ -204,7 +211,12 @@ class _Desk:
             raise BadInput("an undo is not undone: say again what was taken back")
         if found["undone_by"] is not None:
             return self._answer(key, None)
-        return self._write(self._checked(key, {"kind": UNDO, "other": undone}))
+        said = self._checked(key, {"kind": UNDO, "other": undone})
+        if found["kind"] == TEXT:
+            return self._write(said)
+        with self._placing:
+            self._check_standing(key, undone)
+            return self._write(said)
 
     def _checked(self, event_id: str, body: dict[str, Any]) -> Correction:
         comment = (body.get("comment") or "").strip()
@@ -248,6 +260,23 @@ class _Desk:
                 f"the sighting {other} was merged into this one already: undo that first, or"
                 " merge the other way round"
             )
+
+    def _check_standing(self, event_id: str, undone: str) -> None:
+        """That what stands again was not said the other way round meanwhile. Raises Conflict."""
+        standing = [
+            one
+            for one in self._people.of_sighting(event_id)
+            if one["kind"] in {MERGE, NO_PLATE}
+            and one["undone_by"] is None
+            and str(one["correction_id"]) != undone
+        ]
+        if standing and standing[-1]["kind"] == MERGE:
+            other = str(standing[-1]["other"])
+            if self._people.leads_to(other, event_id):
+                raise Conflict(
+                    f"this would be part of the sighting {other} again, which was merged into it"
+                    " meanwhile: undo that first"
+                )
 
     def _write(self, said: Correction) -> dict[str, Any]:
         self._watching.voice.correction(said)

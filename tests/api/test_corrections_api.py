@@ -1,5 +1,6 @@
 """Corrections over the API: said once, in view at once, taken back; what was read stays."""
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx
@@ -83,6 +84,24 @@ def test_a_part_of_another_leads_there_and_never_round(watch):
     round_about = correct(watch, 7, kind="merge", other=event_id(5))
     assert round_about.status_code == 409
     assert "merged into this one already" in round_about.json()["detail"]
+
+
+def test_of_two_who_merge_each_into_the_other_at_once_one_is_told(watch):
+    pairs = [(10, 11), (11, 10)]
+    with ThreadPoolExecutor(2) as both:
+        answers = both.map(
+            lambda p: correct(watch, p[0], kind="merge", other=event_id(p[1])), pairs
+        )
+        assert sorted(answer.status_code for answer in answers) == [200, 409]
+
+
+def test_what_was_taken_back_does_not_come_to_stand_in_a_round(watch):
+    assert correct(watch, 12, kind="merge", other=event_id(13)).status_code == 200
+    over = correct(watch, 12, kind="no plate").json()["written"]["correction_id"]
+    assert correct(watch, 13, kind="merge", other=event_id(12)).status_code == 200
+    answer = watch.delete(f"/sightings/{event_id(12)}/corrections/{over}")
+    assert answer.status_code == 409
+    assert "merged into it meanwhile: undo that first" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
