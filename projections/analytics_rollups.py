@@ -1,7 +1,8 @@
 """Analytics from the roll-ups in PostgreSQL; where those cannot tell, from the sightings."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from projections import shown
@@ -24,7 +25,9 @@ _GROUPS: dict[By, str] = {
     "type": "vehicle_type",
     "region": "region",
 }
+_BY_HOUR: tuple[By, ...] = ("all", "camera", "site")
 _COLUMNS = {"reads": "read_often"}
+_DAY = timedelta(days=1)
 _STALE_HOURS = 48  # beyond, their plates are too many to look at each
 _CANDIDATES = (300, 1_500, 7_500)
 """How many of the most frequent plates of all are looked at, until no other can be among those
@@ -58,13 +61,14 @@ class RollupAnalytics(Asking):
     def counts(self, marks: Sequence[datetime], scope: Scope, by: By, limit: int) -> Counts:
         """Sightings by bucket, for each of the ``limit`` largest groups."""
         where, values = _where(scope)
+        at = "hour" if by in _BY_HOUR and all(_whole(mark, 60) for mark in marks) else "quarter"
         rows = self._all(
             f"""
             WITH counted AS MATERIALIZED (
-                SELECT width_bucket(quarter, %s::timestamptz[]) - 1 AS bucket,
+                SELECT width_bucket({at}, %s::timestamptz[]) - 1 AS bucket,
                     {_GROUPS[by]} COLLATE "C" AS name, sum(sightings)::bigint AS sightings
-                FROM {self._derived}.counted_quarters
-                WHERE quarter >= %s AND quarter < %s {where} GROUP BY 1, 2
+                FROM {self._derived}.counted_{at}s
+                WHERE {at} >= %s AND {at} < %s AND sightings > 0 {where} GROUP BY 1, 2
             ), largest AS (
                 SELECT name, row_number() OVER (ORDER BY sum(sightings) DESC, name) AS rank
                 FROM counted GROUP BY name ORDER BY rank LIMIT %s
@@ -88,11 +92,49 @@ class RollupAnalytics(Asking):
         named = {"marks": list(marks), "start": marks[0], "end": marks[-1]}
         if values:
             rows = self._all(_seen(where), named | {f"v{n}": v for n, v in enumerate(values)})
+        elif (marked := self._marked(marks)) is not None:
+            return marked
         else:
             statement = _ONE_EACH if _one_a_day(marks) else _DAYS
             rows = self._all(statement.format(derived=self._derived), named)
         found = {row["bucket"]: (row["different"], row["new"]) for row in rows}
         return [found.get(bucket, (0, 0)) for bucket in range(len(marks) - 1)]
+
+    def _marked(self, marks: Sequence[datetime]) -> list[tuple[int, int]] | None:
+        """The same from the marks of each day (UTC), where all buckets are days of 24 hours.
+
+        A plate is there on a local day that begins at a quarter of one UTC day if it is last seen
+        from that quarter on, or on the next UTC day before that quarter and not on this one since.
+        """
+        if not all(_whole(mark, 15) for mark in marks) or any(
+            end - start != _DAY for start, end in pairwise(marks)
+        ):
+            return None
+        first = marks[0].astimezone(UTC)
+        quarter = (first.hour * 60 + first.minute) // 15
+        dates = [(first + n * _DAY).date() for n in range(len(marks))]
+        rows = self._all(
+            "SELECT day, last, renewed, new, last IS NOT NULL AS marked "
+            f"FROM unnest(%s::date[]) AS days (day) LEFT JOIN {self._derived}.plate_marks "
+            f"USING (day) WHERE last IS NOT NULL OR EXISTS (SELECT FROM {self._derived}.plate_days "
+            "WHERE plate_days.day = days.day)",
+            (dates,),
+        )
+        if not all(row["marked"] for row in rows):
+            return None
+        found = {row["day"]: row for row in rows}
+
+        def plates(kind: str, day: date, quarters: slice) -> int:
+            return sum(found[day][kind][quarters]) if day in found else 0
+
+        since, until = slice(quarter, None), slice(quarter)
+        return [
+            (
+                plates("last", day, since) + plates("renewed", after, until),
+                plates("new", day, since) + plates("new", after, until),
+            )
+            for day, after in pairwise(dates)
+        ]
 
     def top(self, start: datetime, end: datetime, scope: Scope, limit: int) -> list[Row]:
         """The plates there most often.
@@ -255,6 +297,12 @@ SELECT local.bucket, coalesce(begun.after, 0) + coalesce(ended.until, 0) AS diff
 FROM local LEFT JOIN counted AS begun ON begun.bucket = local.bucket
 LEFT JOIN counted AS ended ON ended.bucket = local.bucket + 1
 """
+
+
+def _whole(mark: datetime, minutes: int) -> bool:
+    """Whether a time is at a whole so many minutes of an hour (UTC)."""
+    at = mark.astimezone(UTC)
+    return at.minute % minutes == at.second == at.microsecond == 0
 
 
 def _one_a_day(marks: Sequence[datetime]) -> bool:

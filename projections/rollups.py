@@ -18,9 +18,20 @@ from projections.schema import DERIVED, LIVE
 from projections.shown import PEOPLE, STANDING, TEXT
 from rules.spread import CONFIDENCE, DWELL, LATENCY, READS, Measure
 
+QUARTERS = 96  # of an hour, in a day (UTC)
 REST = 20
 """After a count of the newest day rest so many times as long as it took: 5 % of a processor."""
 _LONGEST_REST_S = 60.0
+
+# Days by way of the index, one look each: a distinct would read every row.
+_DAYS_OF_PLATES = """
+    WITH RECURSIVE days (day) AS (
+        SELECT min(day) FROM plate_days
+        UNION ALL
+        SELECT (SELECT min(day) FROM plate_days WHERE plate_days.day > days.day)
+        FROM days WHERE day IS NOT NULL
+    ) SELECT day FROM days WHERE day IS NOT NULL"""
+_UNMARKED = "NOT EXISTS (SELECT FROM plate_marks WHERE plate_marks.day = days.day)"
 
 HOUR = "date_bin('1 hour', captured_at, timestamptz '2000-01-01 00:00:00+00')"
 _QUARTER = "date_bin('15 minutes', captured_at, timestamptz '2000-01-01 00:00:00+00')"
@@ -57,6 +68,7 @@ class Rollups:
         self._clock = clock
         self._rested = 0.0  # when the newest day may be counted again
         self._retained: datetime | None = None
+        self._marked = False  # every day, as far as is known
 
     def step(self) -> bool:
         """Mark what changed and count one day that is marked; whether there may be more."""
@@ -81,17 +93,30 @@ class Rollups:
         )
         oldest, newest, latest = cursor.fetchall()[0]
         if oldest is None:
-            return False
+            return self._mark_a_day(cursor)
         started = self._clock()
         current = latest is not None and newest.date() >= latest.date()
         if current and started < self._rested:
             if oldest.date() == newest.date():
-                return False
+                return self._mark_a_day(cursor)
             current = False
         count_day(cursor, view, (newest if current else oldest).date())
+        self._marked = False
         if current:
             took = self._clock() - started
             self._rested = self._clock() + min(took * REST, _LONGEST_REST_S)
+        return True
+
+    def _mark_a_day(self, cursor: Cursor) -> bool:
+        """Mark the plates of one day where something of another day has changed them."""
+        if self._marked:
+            return False
+        cursor.execute(f"SELECT day FROM ({_DAYS_OF_PLATES}) AS days WHERE {_UNMARKED} LIMIT 1")
+        unmarked = cursor.fetchone()
+        if unmarked is None:
+            self._marked = True
+            return False
+        mark_plates(cursor, unmarked[0])
         return True
 
     def _drop_older(self, cursor: Cursor, view: str) -> None:
@@ -164,6 +189,32 @@ def count_day(cursor: Cursor, view: str, day: date) -> None:
     _count_hours(cursor, view, within)
     for statement in _plates(view):
         cursor.execute(statement, {"start": start, "end": end, "day": day})
+    mark_plates(cursor, day)
+
+
+def mark_plates(cursor: Cursor, day: date) -> None:
+    """Count a day's plates by the quarters of an hour that ``plate_marks`` tells."""
+    cursor.execute(
+        """
+        SELECT kind, quarter, count(*) FROM plate_days, LATERAL (VALUES
+            (0, quarter_of(last_at, day)),
+            (1, greatest(quarter_of(first_at, day), quarter_of(before, day - 1))),
+            (2, CASE WHEN before IS NULL THEN quarter_of(first_at, day) END)
+        ) AS at (kind, quarter) WHERE day = %s AND quarter IS NOT NULL GROUP BY 1, 2
+        """,
+        (day,),
+    )
+    counts = [[0] * QUARTERS for _ in range(3)]
+    for kind, quarter, plates in cursor.fetchall():
+        counts[kind][quarter] = plates
+    if not any(map(any, counts)):
+        cursor.execute("DELETE FROM plate_marks WHERE day = %s", (day,))
+        return
+    cursor.execute(
+        "INSERT INTO plate_marks VALUES (%s, %s, %s, %s) ON CONFLICT (day) DO UPDATE "
+        "SET (last, renewed, new) = (excluded.last, excluded.renewed, excluded.new)",
+        (day, *counts),
+    )
 
 
 def _rows(view: str) -> str:
@@ -302,7 +353,7 @@ def _plates(view: str) -> tuple[str, ...]:
         """,
         # The next day on which such a plate is there knows it by its last time before.
         """
-        UPDATE plate_days AS days SET before = latest.last_at
+        WITH later AS (UPDATE plate_days AS days SET before = latest.last_at
         FROM moved
         CROSS JOIN LATERAL (SELECT day FROM plate_days AS later WHERE later.plate = moved.plate
             AND later.day > %(day)s ORDER BY later.day LIMIT 1) AS following
@@ -312,6 +363,8 @@ def _plates(view: str) -> tuple[str, ...]:
         WHERE moved.last_at IS DISTINCT FROM moved.was_last_at
             AND days.plate = moved.plate AND days.day = following.day
             AND days.before IS DISTINCT FROM latest.last_at
+        RETURNING days.day)
+        DELETE FROM plate_marks USING later WHERE plate_marks.day = later.day
         """,
         """
         INSERT INTO plate_totals AS totals

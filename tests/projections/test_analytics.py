@@ -22,7 +22,7 @@ from rules.local_time import days, hours
 from rules.spread import MEASURES
 from schemas.records import PlateEvent
 from tests.projections.sightings import LOG, NOON, event_id, sighting
-from tests.projections.test_rollups import caught_up, corrected
+from tests.projections.test_rollups import ask, caught_up, corrected
 
 START = datetime(2025, 6, 14, tzinfo=UTC)
 END = datetime(2025, 6, 22, tzinfo=UTC)
@@ -194,7 +194,7 @@ def test_histograms_have_each_sighting_in_its_bin(made, name):
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "Pacific/Chatham", "America/New_York"])
 @pytest.mark.parametrize("scope", [Scope(), Scope(camera="CAM-2"), Scope(site="S1")])
-def test_plates_are_new_once_and_return_on_other_days(made, zone, scope):
+def test_plates_are_new_once_and_return_on_other_days(made, url, zone, scope):
     events = scene(5)
     marks = days(START + timedelta(days=3), END, ZoneInfo(zone))
     expected = [(0, 0)] * (len(marks) - 1)
@@ -209,7 +209,20 @@ def test_plates_are_new_once_and_return_on_other_days(made, zone, scope):
             new = expected[bucket][1]
             expected[bucket] = (len(there[bucket]), new + (plate not in seen))
         seen.add(plate)
-    assert made(events).plates(marks, scope) == expected
+    analytics = made(events)
+    assert analytics.plates(marks, scope) == expected
+    for forgotten in ("day = (SELECT min(day) FROM alpr_derived.plate_marks)", "true"):
+        ask(url, f"DELETE FROM alpr_derived.plate_marks WHERE {forgotten}")
+        assert analytics.plates(marks, scope) == expected
+
+
+def test_days_are_told_by_the_marks_of_their_plates_alone(made, url):
+    analytics = made(scene(5))
+    marks = days(START, END, ZoneInfo("Asia/Kolkata"))
+    found = analytics.plates(marks, Scope())
+    ask(url, "UPDATE alpr_derived.plate_days SET before = NULL, first_at = now(), last_at = now()")
+    assert analytics.plates(marks, Scope()) == found
+    assert max(found) > (1, 0)
 
 
 def test_only_cameras_that_are_granted_count(made):

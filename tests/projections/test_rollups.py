@@ -16,7 +16,7 @@ from projections.view import DAY, SightingsView
 from rules.spread import MEASURES
 from tests.projections.sightings import LOG, NOON, event_id, sighting
 
-TABLES = ("counted_quarters", "counted_hours", "plate_days", "plate_totals")
+TABLES = ("counted_quarters", "counted_hours", "plate_days", "plate_totals", "plate_marks")
 MINUTE = 60_000_000
 
 
