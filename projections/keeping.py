@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from projections.errors import EmbeddedError, ViewMissing, ViewUnavailable
-from projections.schema import migrate_beside
+from projections.errors import EmbeddedError, ViewError, ViewMissing, ViewUnavailable
+from projections.schema import beside_is_there, migrate_beside
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ class Keeper:
     """Does chores until ``stop`` is set, each in a thread of its own.
 
     A database that is away, or has no views yet, is waited for; ``revive`` is called before each
-    new try. What waiting does not mend ends all, and is raised.
+    new try. What waiting does not mend ends all, and is raised: so does the loss of what is kept,
+    which the next start makes anew, since chores remember what they have done.
     """
 
     def __init__(
@@ -88,13 +89,16 @@ class Keeper:
 
     def _waiting_out(self, name: str, act: Callable[[], object]) -> object:
         """What ``act`` returns once it does; None when it is to end."""
-        pause, since, said = _FIRST_S, None, False
+        pause, since, said, missing = _FIRST_S, None, False, False
         while not self._stop.is_set():
             try:
                 if since is not None:
                     self._revive()
+                if missing and not beside_is_there(self._url):
+                    raise ViewError("what is kept was dropped meanwhile: the next start makes it")
                 done = act()
             except (ViewUnavailable, EmbeddedError) as error:
+                missing = isinstance(error, ViewMissing)
                 since = since or time.monotonic()
                 late = time.monotonic() - since >= _SOON_S
                 if not said and (late or not isinstance(error, ViewMissing)):

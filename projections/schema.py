@@ -113,6 +113,15 @@ def migrate_beside(url: str) -> None:
         _advance_beside(cursor)
 
 
+def beside_is_there(url: str) -> bool:
+    """Whether ``migrate_beside`` has made all that it makes. Raises ViewUnavailable."""
+    with speaking(url), closing(connect(url, DERIVED)) as connection:
+        for schema in _BESIDE:
+            if scalar(connection, f"SELECT to_regclass('{schema}.schema_versions')") is None:
+                return False
+    return True
+
+
 def _advance_beside(cursor: Cursor) -> None:
     for schema, folder in _BESIDE.items():
         cursor.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(schema)))

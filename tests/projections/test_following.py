@@ -1,15 +1,17 @@
 """What follows the sightings' view misses no change, and knows when it cannot know them all."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
 import psycopg2
 import pytest
 
-from projections.errors import ViewMissing, ViewUnavailable
+from projections.errors import ViewError, ViewMissing, ViewUnavailable
 from projections.following import Following
 from projections.keeping import Keeper
+from projections.plate_index import PlateIndex
 from projections.view import SightingsView
 from tests.projections.sightings import LOG, event_id, sighting
 
@@ -129,3 +131,38 @@ def test_a_defect_of_one_chore_ends_all(url):
     with pytest.raises(ZeroDivisionError):
         Keeper(url, [Broken(0, 0), other], threading.Event()).run()
     assert other.closed
+
+
+def test_what_is_kept_and_was_dropped_is_not_waited_for_but_made_by_the_next_start(
+    view: SightingsView, url: str
+):
+    view.apply(0, 0, [sighting(1)], 1)
+    failures: list[BaseException] = []
+
+    def keep() -> None:
+        try:
+            Keeper(url, [PlateIndex(url)], stop).run()
+        except ViewError as error:
+            failures.append(error)
+
+    def kept() -> int:
+        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('alpr_derived.plates')")
+            if cursor.fetchall() == [(None,)]:
+                return 0
+            cursor.execute("SELECT count(*) FROM alpr_derived.plates")
+            return cursor.fetchall()[0][0]
+
+    for _ in range(2):
+        stop = threading.Event()
+        keeper = threading.Thread(target=keep, daemon=True)
+        keeper.start()
+        until = time.monotonic() + 10
+        while not failures and not kept() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert kept() == 1
+        with closing(psycopg2.connect(url)) as connection, connection:
+            connection.cursor().execute("DROP SCHEMA alpr_derived CASCADE")
+        keeper.join(10)
+        assert not keeper.is_alive()
+        assert "was dropped meanwhile" in str(failures.pop())
