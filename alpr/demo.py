@@ -84,8 +84,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         console.print(f"\n  The page:  [bold]{up.address}[/bold]\n")
         shown = _follow(up, signals, console)
         if truth is not None:
-            verdict = judge(truth, [row for row in shown if row["camera_id"] == "GATE-1"])
-            verdict.tell(console)
+            verdicts = {
+                camera: judge(truth, [row for row in shown if row["camera_id"] == camera])
+                for camera in cameras
+            }
+            for camera, found in verdicts.items():
+                found.tell(console, camera)
+            verdict = verdicts["GATE-1"]
         else:
             verdict = None
             console.print(f"{len(shown)} sightings in {video.name}.")
@@ -114,11 +119,13 @@ class Verdict:
         """Whether every plate was seen once, and nothing else."""
         return not self.missed and not self.wrong
 
-    def tell(self, console: "Console") -> None:
+    def tell(self, console: "Console", camera: str) -> None:
         """Print it."""
         total = len(self.right) + len(self.missed)
         mark = "[green]✓[/green]" if self.met else "[red]✗[/red]"
-        console.print(f"{mark} {len(self.right)} of {total} plates read right, once each.")
+        console.print(
+            f"{mark} {camera}: {len(self.right)} of {total} plates read right, once each."
+        )
         if self.missed:
             console.print(f"  not seen: {', '.join(self.missed)}")
         if self.wrong:
@@ -205,7 +212,7 @@ def _cameras(path: Path, videos: Mapping[str, Path]) -> Path:
     cameras = [
         {
             "id": name,
-            "name": PLACES[name][0],
+            "name": f"{PLACES[name][0]} camera",
             "source": str(video.absolute()),
             "site": "Demo",
             "zone": PLACES[name][0],
@@ -323,11 +330,15 @@ def _tell_new(
     rows: Sequence[dict[str, Any]], told: dict[str, tuple[Any, ...]], console: "Console"
 ) -> None:
     """Where nothing can be redrawn, a line for each change."""
+    standing = {str(row["event_id"]) for row in rows}
+    for gone in [one for one in told if standing and one not in standing]:
+        began, plate, _ = told.pop(gone)
+        console.print(f"{began:%H:%M:%S}  {plate:<10} retracted")
     for row in rows:
-        what = (row["status"], row["plate_normalized_text"])
-        if told.get(str(row["event_id"])) != what:
+        what = (row["first_seen"], row["plate_normalized_text"], row["status"])
+        if told.get(str(row["event_id"]), (None,))[1:] != what[1:]:
             told[str(row["event_id"])] = what
-            console.print(f"{row['first_seen']:%H:%M:%S}  {what[1]:<10} {what[0]}")
+            console.print(f"{what[0]:%H:%M:%S}  {what[1]:<10} {what[2]}")
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Any:

@@ -114,12 +114,14 @@ class _Table:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.table import Table
+        from rich.table import Column, Table
 
         self._console = Console()
         self._status = Console(stderr=True).status("reading")
         self._status.start()
-        self._table = Table("Source", "Plate", "Country", "Confidence", "Seen", "Reads")
+        self._table = Table(
+            Column("Source", overflow="fold"), "Plate", "Country", "Confidence", "Seen", "Reads"
+        )
         self._count = 0
 
     def add(self, source: Path, event: "PlateEvent") -> None:

@@ -261,9 +261,8 @@ def _of_log(_: Request, error: Exception) -> ApiError:
 
 def _of_pictures(request: Request, error: ImageError) -> ApiError:
     if isinstance(error, NoPicture):
-        return NotFound(
-            f"there is no picture {request.url.path}: it was never kept, or its time is over"
-        )
+        asked = request.url.path if request.method == "GET" else "at that path"
+        return NotFound(f"there is no picture {asked}: it was never kept, or its time is over")
     _log.warning("a picture cannot be read: %s", error)  # not told: it names the server
     return Unavailable("the pictures cannot be reached: try again in a moment")
 

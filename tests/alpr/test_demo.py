@@ -1,9 +1,13 @@
 """``alpr demo`` on what is no video, and beside another one."""
 
 import argparse
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
 from alpr import demo
 from alpr.errors import AlprError, Busy, ConfigError
@@ -59,3 +63,27 @@ def test_a_demonstration_uses_none_of_the_servers_that_the_settings_name(tmp_pat
     }
     own = load(given, None).changed(home=tmp_path / "demo", **demo._EMBEDDED)
     assert own == load({"ALPR_HOME": str(tmp_path / "demo")}, None)
+
+
+def test_what_is_retracted_is_told_where_nothing_can_be_redrawn():
+    seen = datetime(2026, 11, 22, 3, 8, 45, tzinfo=UTC)
+    row = {"event_id": "a", "first_seen": seen, "plate_normalized_text": "TYRES24", "status": "x"}
+    other = {**row, "event_id": "b", "plate_normalized_text": "GD706PW"}
+    told: dict[str, tuple[Any, ...]] = {}
+    console = Console(file=StringIO(), width=80)
+    for rows in ([row, other], [], [other], [other]):  # none at all: the view is being made
+        demo._tell_new(rows, told, console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines == [
+        "03:08:45  TYRES24    x",
+        "03:08:45  GD706PW    x",
+        "03:08:45  TYRES24    retracted",
+    ]
+
+
+def test_a_verdict_names_its_camera_and_what_was_not_there():
+    console = Console(file=StringIO(), width=80, highlight=False)
+    demo.Verdict(right=("GD706PW",), missed=(), wrong=("TYRES2",)).tell(console, "EXIT-1")
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "EXIT-1: 1 of 1 plates" in told
+    assert "seen and not there: TYRES2" in told

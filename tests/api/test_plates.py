@@ -155,7 +155,7 @@ def test_only_an_investigator_learns_where_somebody_goes_and_with_whom(
             page = asking.get(PAGES[0])
             assert page.status_code == 200
             assert "30 sightings on 6 cameras" in page.text
-            for words in ("The last way", 'id="companions"', "/journey"):
+            for words in ("Latest journey", 'id="companions"', "/journey"):
                 assert (words in page.text) is (status == 200)
 
 
