@@ -51,7 +51,7 @@ def open_system(settings: Settings, database: Database, clock: Callable[[], int]
     log = _Opened(lambda: (open_log(settings), open_codec(settings)))
     parts = (
         Part("processes", lambda: processes(settings, clock())),
-        Part("lag", lambda: log.ask(lambda opened, _: lag(opened))),
+        Part("lag", lambda: log.ask(lambda opened, _: lag(opened, bool(settings.search_url)))),
         Part("rates", lambda: log.ask(lambda opened, codec: rates(opened, codec, clock())), 10.0),
         Part("storage", lambda: storage(settings, database, log.ask(_records)), 10.0),
         Part("servers", lambda: servers(settings, database), 30.0),
@@ -94,13 +94,17 @@ def processes(settings: Settings, now: int) -> dict[str, Any]:
     }
 
 
-def lag(log: Log) -> list[dict[str, Any]]:
-    """Of each flow and topic it reads: how many records it has yet to read, by what it noted."""
+def lag(log: Log, search: bool) -> list[dict[str, Any]]:
+    """Of each flow and topic it reads: how many records it has yet to read, by what it noted.
+
+    Without OpenSearch the flow that fills it does not run, and is told only if it once did."""
     ends = {name: _ends(log, name) for names in GROUPS.values() for name in names}
     found: list[dict[str, Any]] = []
     for group, names in GROUPS.items():
         for name in names:
             at = log.marks(group, name)
+            if FLOWS[group] == "index" and not search and not at:
+                continue
             found.append(
                 {
                     "flow": FLOWS[group],
