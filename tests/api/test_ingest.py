@@ -5,6 +5,8 @@ import io
 import json
 import re
 import threading
+import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -16,6 +18,8 @@ import httpx
 import pytest
 from PIL import Image
 
+from api.arriving import strict_json
+from api.errors import BadInput
 from api.intake import Around, Intake
 from edge.foreign.given import Known
 from eventlog.log import Append, LogFull, LogUnavailable
@@ -569,6 +573,7 @@ HOSTILE: dict[str, bytes] = {
     "ten megabytes of a name": json.dumps({BIG: 1}).encode(),
     "ten megabytes of an id": json.dumps(read(read_id=BIG)).encode(),
     "a million nothings": b"[" + b"0," * 1_000_000 + b"0]",
+    "five million lists": b'{"reads": [' + b"[]," * 5_000_000 + b"[]]}",
     "too many reads": json.dumps({"reads": [{}] * 1_001}).encode(),
     "a list": b"[]",
     "a text": b'"34A36837"',
@@ -589,6 +594,25 @@ HOSTILE: dict[str, bytes] = {
     "a camera of markup": json.dumps(read(camera_id="<script>")).encode(),
     "a zone of nowhere": json.dumps(read(node={"timezone": "../../etc/passwd"})).encode(),
 }  # fmt: skip
+
+
+def test_many_small_values_are_refused_before_they_fill_the_memory():
+    body = HOSTILE["five million lists"]
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInput, match="values"):
+            strict_json(body)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_name_that_stands_twice_among_very_many_is_found_at_once():
+    names = ",".join(f'"{number}":0' for number in range(200_000))
+    began = time.monotonic()
+    with pytest.raises(BadInput, match="'199999' stands twice"):
+        strict_json(f'{{{names},"199999":0}}'.encode())
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("path", ["reads", "frigate", "rekor", "fast-alpr", "plate-recognizer"])
