@@ -130,7 +130,7 @@ def _claims(given: Mapping[str, Any]) -> Claims:
     generation = given.get(_USER)
     if not isinstance(subject, str) or not 1 <= len(subject) <= 200 or not subject.isprintable():
         raise TokenError("its sub is no name")
-    if role not in {one.value for one in Role}:
+    if role not in [one.value for one in Role]:  # which may be of any kind
         raise TokenError(f"its role is none of {', '.join(one.value for one in Role)}")
     named = isinstance(cameras, list) and all(isinstance(one, str) for one in cameras)
     if cameras is not None and not named:
@@ -138,7 +138,7 @@ def _claims(given: Mapping[str, Any]) -> Claims:
     clear = given.get("clear", Role(role).sees_plates)
     if not isinstance(clear, bool):
         raise TokenError("its clear is neither true nor false")
-    if generation is not None and not isinstance(generation, int):
+    if generation is not None and type(generation) is not int:  # true is an int, too
         raise TokenError(f"its {_USER} is no number")
     granted = None if cameras is None else frozenset(cameras)
     return Claims(subject, Role(role), granted, clear, generation)

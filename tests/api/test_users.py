@@ -384,6 +384,8 @@ def test_tokens_of_others_are_taken_by_secret_by_public_key_and_by_jwks():
         (signed(GOOD | {"nbf": 3_999_999_999}), "not yet"),
         (signed(GOOD | {"aud": "another"}), "audience"),
         (signed(GOOD | {"role": "root"}), "role"),
+        (signed(GOOD | {"role": ["admin"]}), "role"),
+        (signed(GOOD | {"alpr_user": True}), "alpr_user"),
         (signed({k: v for k, v in GOOD.items() if k != "role"}), "role"),
         (signed(GOOD | {"cameras": "CAM-001"}), "cameras"),
         (signed(GOOD | {"clear": "yes"}), "clear"),
