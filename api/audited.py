@@ -12,6 +12,7 @@ from urllib.parse import quote
 from fastapi import Request
 
 from api.errors import wants_page
+from api.guard import key_of
 from rules.pseudonym import Pseudonyms, is_pseudonym, pseudonym_of
 
 # Parameters that hold a plate, as typed.
@@ -29,7 +30,7 @@ _PLAIN = frozenset(
     }
 )
 _UNTOLD = frozenset({"limit", "offset", "cursor", "page", "reason", "cards", "last_event_id"})
-_ASKED = ("plate", "q", "plate_text", "text")  # of a query, in the order of what tells
+_ASKED = ("q", "plate", "plate_text", "text")  # of a query, in the order of what is looked for
 _FALSE = ("0", "false")
 _NEAR = frozenset({"edits", "within", "near", "fuzzy", "similar", "distance", "confusable"})
 
@@ -39,8 +40,11 @@ def _always(_: Request) -> bool:
 
 
 def _by_itself(request: Request) -> bool:
-    """Whether a picture is opened by itself: one that a page shows is told with its page."""
-    return not (
+    """Whether a picture is opened by itself: one that a page shows is told with its page.
+
+    A page's pictures never come with a key: a program that says it is a page is a program.
+    """
+    return key_of(request) is not None or not (
         request.headers.get("sec-fetch-dest") == "image"
         and request.headers.get("sec-fetch-site") == "same-origin"
     )
@@ -223,8 +227,10 @@ def deed_of(route: str) -> Deed | None:
 
 
 def meant(deed: Deed, request: Request) -> Deed:
-    """The same; a list in which somebody looks for a plate is a search."""
+    """The same; a list in which somebody looks for a plate is a search, and so is a stream."""
     asked = request.query_params
+    if deed.once and asked.get("plate"):
+        return replace(deed, action="search", subject=_ON_LIST)
     if deed.action == "list" and any(asked.get(name) for name in (*_ASKED, "near")):
         return replace(deed, action="search", subject="")
     return deed
@@ -234,16 +240,19 @@ def subject_of(deed: Deed, request: Request, names: Pseudonyms) -> str:
     """What a request is about, without any plate in clear."""
     if not deed.subject:
         return searched(dict(request.query_params), names)
-    given = request.path_params
+    given = {
+        name: str(request.path_params.get(name) or request.query_params.get(name, ""))
+        for name in _BRACES.findall(deed.subject)
+    }
 
     def put(found: re.Match[str]) -> str:
-        name, value = found[1], str(given.get(found[1], ""))
+        name, value = found[1], given[found[1]]
         if name in _PLATES:
             return plate_named(value, names).partition(":")[2]
         return _plain(value) if name in _PLAIN else names.of_words(value)
 
     told = _BRACES.sub(put, deed.subject)
-    if told.startswith("plate:") and any(set(str(v)) & set("*?") for v in given.values()):
+    if told.startswith("plate:") and any(set(value) & set("*?") for value in given.values()):
         told = "pattern:" + told.removeprefix("plate:")
     return told[:_LONGEST]
 

@@ -18,7 +18,7 @@ from api.voice import actor
 from api.watching import Watching
 from projections.people_queries import CorrectionSearch, PeopleQueries
 from projections.queries import Row, SightingQueries
-from projections.veil import lifted
+from projections.veil import lifted, veil
 from rules.confusions import Judged, Report, Share, report
 from rules.corrections import MERGE, NO_PLATE, TEXT, UNDO, CorrectionError, checked
 from rules.pseudonym import is_pseudonym
@@ -359,7 +359,8 @@ def _told(people: PeopleQueries, start: Any, end: Any) -> dict[str, Any]:
                 "regions": dict(one.regions.most_common()),
                 "event_ids": one.event_ids,
             }
-            for one in found.confusions[:_CONFUSIONS]
+            # Letter by letter they would tell a plate to who says what it was not.
+            for one in ([] if veil() else found.confusions[:_CONFUSIONS])
         ],
         "cameras": [_shown(one, sightings.get(one.name, 0)) for one in found.cameras],
         "readers": [_shown(one, None) for one in found.readers],

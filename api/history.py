@@ -1,6 +1,7 @@
 """Rules tried on history: the routes of backtests, and their page."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -10,10 +11,12 @@ from api import bodies, models, parameters, rule_view
 from api import watch_models as shapes
 from api.backtests import Backtests
 from api.encode import Json
-from api.errors import BadInput, Unavailable, wants_page
+from api.errors import BadInput, Forbidden, Unavailable, wants_page
 from api.pages import Pages
 from api.rules import MAX_BODY, MISSING, PROBLEM, listed, parsed
+from api.visitor import visitor
 from api.watching import Watching
+from projections import veil
 from rules.alerts.duration import microseconds
 from rules.alerts.parse import to_yaml
 
@@ -50,8 +53,10 @@ def router(watching: Watching, backtests: Backtests, pages: Pages) -> APIRouter:
 
         One runs at a time. Ask `GET /rules/backtest/{id}` how far it is: a backtest that
         nobody asks for ends after 20 seconds, and every one after 10 minutes. Without `rules`
-        those of the log are tried, each as and when it was in force.
+        those of the log are tried, each as and when it was in force. It reads what every camera
+        saw, so it is for who sees them all.
         """
+        _refuse_some_cameras()
         given = await bodies.json_object(request, MAX_BODY)
         body = bodies.take(given, {"rules": str, "since": str})
         text = body.get("rules", "")
@@ -67,7 +72,10 @@ def router(watching: Watching, backtests: Backtests, pages: Pages) -> APIRouter:
     )
     def look(request: Request, number: str) -> Response:
         """How far a backtest is, or its result."""
+        _refuse_some_cameras()
         job = backtests.look(number)
+        if job["result"] is not None:
+            veil.told([{"plates": sorted(_plates(job["result"]))}])  # the audit tells of them
         if not wants_page(request):
             return Json(job)
         if job["result"] is None:
@@ -84,6 +92,23 @@ def router(watching: Watching, backtests: Backtests, pages: Pages) -> APIRouter:
         return Json(backtests.stop(number))
 
     return routes
+
+
+def _refuse_some_cameras() -> None:
+    if visitor().cameras is not None:
+        raise Forbidden(
+            "a backtest tells what every camera saw, and you see some of them alone: ask somebody "
+            "who sees all"
+        )
+
+
+def _plates(result: dict[str, Any]) -> set[str]:
+    """Every plate that a result names."""
+    found: set[str] = set()
+    for rule in result["rules"]:
+        found |= rule["plates"].keys()
+        found |= {one["plate"] for name in ("news", "lost") for one in rule[name] if one["plate"]}
+    return found
 
 
 def _since(text: str, now: int) -> int:

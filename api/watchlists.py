@@ -1,6 +1,6 @@
 """Watchlists: the plates that rules ask for; for programs, spreadsheets and people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -134,6 +134,7 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
         try:
             meant = await run_in_threadpool(_meant, watching, watchlist, plate)
             made = entry(watchlist, meant, actor=actor(), at=watching.voice.clock(), **body)
+            _refuse_guessing([made])
         except EntryError as error:
             raise _wrong(error) from None
         await run_in_threadpool(watching.voice.watch, [made])
@@ -216,6 +217,7 @@ def _load(watching: Watching, watchlist: str, content: bytes, dry_run: bool) -> 
             f"the file holds entries of {', '.join(sorted(others))} too: import them there, or "
             "take the column watchlist out"
         )
+    _refuse_guessing(made)
     if not dry_run:
         watching.voice.watch(made)
     return Json(
@@ -226,6 +228,14 @@ def _load(watching: Watching, watchlist: str, content: bytes, dry_run: bool) -> 
             "first": [_shown(one) for one in made[:_PREVIEWED]],
         }
     )
+
+
+def _refuse_guessing(made: Iterable[WatchlistEntry]) -> None:
+    """Raise Veiled for entries that mean more than a whole plate: whose sightings they are found
+    by, on lists and in alerts, would tell a plate letter by letter.
+    """
+    if any(one["match"] != "exact" for one in made):
+        veil.refuse_guessing("*")
 
 
 def _page(watching: Watching, pages: Pages, name: str, q: str | None, page: int) -> Response:

@@ -6,8 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from projections.asking import Asking, Row, storable
+from projections.grant import among
 from projections.schema import DERIVED, LIVE
-from projections.shown import PEOPLE
+from projections.shown import FROM, PEOPLE, STANDING, of_plates
 
 _ENTRY = "audit_id, at, actor, action, subject, reason, found"
 
@@ -87,12 +88,20 @@ class AuditQueries(Asking):
         return [row["actor"] for row in rows]
 
     def plates(self, pseudonyms: Sequence[str]) -> dict[str, str]:
-        """The plates of pseudonyms, of those that are still in the view."""
+        """The plates of pseudonyms, of those that are still in the view, there for the one who
+        asks.
+        """
         if not pseudonyms:
             return {}
+        names, cameras = among("event.camera_id")
+        theirs = "".join(
+            f"AND EXISTS (SELECT FROM {FROM} WHERE {STANDING} AND "
+            f"{of_plates('ARRAY[plates.text]')} AND {name}) "
+            for name in names
+        )
         rows = self._all(
             f"SELECT pseudonym, min(text) AS plate FROM {DERIVED}.plates "
-            "WHERE pseudonym = ANY(%s) GROUP BY 1",
-            [sorted(set(pseudonyms))],
+            f"WHERE pseudonym = ANY(%s) {theirs}GROUP BY 1",
+            [sorted(set(pseudonyms)), *cameras],
         )
         return {row["pseudonym"]: row["plate"] for row in rows}

@@ -1,10 +1,12 @@
 """Each search for and view of a plate is on alpr.audit before anybody sees it."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -30,6 +32,18 @@ from tests.projections.sightings import event_id
 PAGE = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PLATE = "ABC0005"
 NAME = NAMES.of(PLATE)
+
+
+def BACKTEST(*_: Any) -> dict[str, Any]:
+    return {
+        "rules": [
+            {
+                "plates": {"ABC0001": 2},
+                "news": [{"plate": "ABC0002"}, {"plate": None}],
+                "lost": [{"plate": "ABC0003"}],
+            }
+        ]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +162,42 @@ def test_a_picture_is_told_when_it_is_opened_by_itself(ask: httpx.Client, trail:
     of_a_page = {"sec-fetch-dest": "image", "sec-fetch-site": "same-origin"}
     assert ask.get(path, headers=of_a_page).status_code == 200
     assert trail.news() == []
-    assert ask.get(path).status_code == 200
+    # Who brings a key is a program, whatever it says of itself.
+    for more in ({}, {**of_a_page, "x-api-key": "k"}, {**of_a_page, "authorization": "Bearer k"}):
+        assert ask.get(path, headers=more).status_code == 200
+        entry = trail.one()
+        assert entry["action"] == "view"
+        assert entry["subject"].startswith("picture:")
+
+
+@pytest.mark.parametrize(
+    ("plate", "subject"),
+    [(PLATE, f"plate:{NAME}"), ("ABC*", f"pattern:{NAMES.of_pattern('ABC*')}")],
+)
+def test_a_stream_in_which_a_plate_is_looked_for_is_told_as_a_search(
+    ask: httpx.Client, trail: Trail, plate: str, subject: str
+):
+    with ask.stream("GET", "/events/stream", params={"plate": plate, "q": "OTHER1"}) as stream:
+        next(stream.iter_raw())
+        assert [(e["action"], e["subject"]) for e in trail.news()] == [("search", subject)]
+
+
+def test_what_is_looked_for_is_told_whatever_else_stands_beside_it(ask: httpx.Client, trail: Trail):
+    found = ask.get("/search", params={"q": PLATE, "plate": "OTHER1"}).json()
+    assert {one["plate_shown"] for one in found["events"]} == {PLATE}
+    assert trail.one()["subject"] == f"plate:{NAME}"
+
+
+def test_the_plates_that_a_backtest_names_are_told(ask: httpx.Client, trail: Trail):
+    number = ask.post("/rules/backtest", json={"since": "7d"}).json()["id"]
+    until = time.monotonic() + 10
+    while ask.get(f"/rules/backtest/{number}").json()["state"] == "running":
+        assert time.monotonic() < until
+    trail.news()
+    ask.get(f"/rules/backtest/{number}")
     entry = trail.one()
-    assert entry["action"] == "view"
-    assert entry["subject"].startswith("picture:")
+    assert (entry["action"], entry["subject"]) == ("view", f"backtest:{number}")
+    assert entry["found"] == sorted(map(NAMES.of, ("ABC0001", "ABC0002", "ABC0003")))
 
 
 def test_a_reason_is_kept_where_it_is_given(ask: httpx.Client, trail: Trail):

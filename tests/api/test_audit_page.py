@@ -182,6 +182,18 @@ def test_who_may_not_see_plates_is_shown_pseudonyms_alone(
         assert PLATE not in text
 
 
+@pytest.mark.parametrize(("camera", "told"), [("CAM-001", PLATE), ("CAM-002", None)])
+def test_who_sees_some_cameras_is_shown_their_plates_in_clear_alone(
+    place: str, keys: AccessKeys, camera: str, told: str | None
+):
+    _, text = keys.create("some cameras", Role.INVESTIGATOR, HOUR, cameras=[camera])
+    headers = {"authorization": f"Bearer {text}"}
+    with httpx.Client(base_url=place, headers=headers) as client:
+        found = client.get("/audit", params={"plate": PLATE}).json()
+    assert any(NAME in one["found"] for one in found["entries"])
+    assert found["plates"].get(NAME) == told
+
+
 def test_operators_are_told_nothing(place: str, keys: AccessKeys):
     _, text = keys.create("acts", Role.OPERATOR, HOUR)
     for path in ("/audit", "/audit.csv"):

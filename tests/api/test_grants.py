@@ -166,3 +166,10 @@ def test_a_link_is_made_to_a_picture_that_one_may_see_and_to_no_other(
     for path in (PICTURE, UNNAMED, "images/none.jpg", "../etc/passwd"):
         assert mine.post("/links", json={"path": path}).status_code == 404
     assert mine.post("/links", json={"path": PICTURE, "minutes": 20_000}).status_code == 422
+
+
+def test_a_backtest_which_reads_what_all_cameras_saw_is_not_theirs(mine: httpx.Client):
+    begun = mine.post("/rules/backtest", json={"since": "7d"})
+    assert begun.status_code == 403
+    assert "every camera" in begun.json()["detail"]
+    assert mine.get("/rules/backtest/0123").status_code == 403

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -305,6 +306,34 @@ def test_what_is_typed_goes_on_a_list_and_is_read_back_as_a_pseudonym(
     (row,) = veiled.get("/watchlists/typed").json()["entries"]
     assert row["plate"] == NAMES.of("34A12345")
     assert veiled.delete(f"/watchlists/typed/{row['plate']}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("plate", "body"), [("ABC*", {}), ("ABC000%3F", {}), ("ABC0004", {"match": "fuzzy"})]
+)
+def test_what_means_more_than_a_whole_plate_goes_on_no_list(
+    veiled: httpx.Client, watched: Watched, plate: str, body: dict[str, str]
+):
+    before = len(watched.records(WATCHLIST.name))
+    file = f"plate,match\n{unquote(plate)},{body.get('match', '')}\n"
+    for answer in (
+        veiled.put(f"/watchlists/guesses/{plate}", json=body),
+        veiled.post("/watchlists/guesses/import", content=file),
+        veiled.post("/watchlists/guesses/import?dry_run=true", content=file),
+    ):
+        assert answer.status_code == 403
+        assert "guessed" in answer.json()["detail"]
+    assert len(watched.records(WATCHLIST.name)) == before
+
+
+def test_the_report_tells_no_letters_of_what_was_corrected(veiled: httpx.Client, watched: Watched):
+    address = f"/sightings/{event_id(11)}/corrections"
+    said = veiled.post(address, json={"kind": "text", "text": "ABC0099"}).json()["written"]
+    watched.settle()
+    told = veiled.get("/corrections/report").json()
+    assert told["corrected"] >= 1
+    assert told["confusions"] == []
+    assert veiled.delete(f"{address}/{said['correction_id']}").status_code == 200
 
 
 def test_listeners_of_one_feed_are_each_told_what_they_may_see(
