@@ -2,6 +2,7 @@
 
 - ApiError: status, a short code and a sentence that names the input, the cause and the cure
   - BadInput (422): a parameter cannot be used
+- CutOff (400): who sent the body went before its end
   - Unauthorised (401): a key is needed; a browser is led to the login page
   - Forbidden (403): the key is not enough, or another site's page asked
   - ReasonNeeded (428): who looks at plates here says why; a browser is led to the form
@@ -22,6 +23,7 @@ from urllib.parse import urlencode
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 
 from api.encode import Json
@@ -141,6 +143,13 @@ class Conflict(ApiError):
     error = "conflict"
 
 
+class CutOff(ApiError):
+    """Who sent it went before its end, and hears nothing of this."""
+
+    status = 400
+    error = "cut_off"
+
+
 class TooLarge(ApiError):
     """The body is larger than is read."""
 
@@ -179,6 +188,7 @@ def install(app: FastAPI, error_page: ErrorPage) -> ErrorPage:
     register(ApiError, lambda _, error: error)
     register(RequestValidationError, lambda _, error: _of_validation(error.errors()))
     register(HTTPException, _of_routing)
+    register(ClientDisconnect, lambda *_: CutOff("the body broke off before its end"))
     register(ImageError, _of_pictures)
     register(ViewError, _of_view)
     register(QuestionError, lambda _, error: BadInput(f"{error}"))

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import socket
 import threading
 import time
 import tracemalloc
@@ -434,6 +435,21 @@ def test_a_body_beyond_the_bound_is_refused_at_once(client: httpx.Client):
 
     assert client.post("/ingest/reads", content=endless()).status_code == 413
     assert client.post("/ingest/reads", content=b" " * 17_000_000).status_code == 413
+
+
+def test_who_goes_before_the_end_of_a_body_is_no_error_of_the_server(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+):
+    head = b"POST /ingest/reads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as sender:
+        sender.sendall(head)
+        time.sleep(0.2)
+    counted = 'http_requests_total{method="POST",route="/ingest/reads",status="400"} 1.0'
+    until = time.monotonic() + 10
+    while counted not in client.get("/metrics").text:
+        assert time.monotonic() < until, caplog.text
+        time.sleep(0.05)
+    assert "Exception" not in caplog.text
 
 
 def test_an_api_without_a_log_takes_nothing(view: SightingQueries, tmp_path: Path):
