@@ -37,6 +37,9 @@ _SETTINGS = {
     "unix_socket_permissions": "0700",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # Statements and rows name plates, and nobody would look for a forgotten one in a log.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
     "jit": "off",  # compiling costs more than these queries take
     "shared_buffers": "64MB",
     "max_connections": "60",

@@ -211,3 +211,13 @@ def test_a_full_disk_at_the_first_start_is_named(tmp_path):
         assert "will be owned" not in str(told.value)
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_its_log_tells_errors_and_no_plate_that_somebody_asked_for(folder):
+    with EmbeddedPostgres(folder) as server, closing(psycopg2.connect(server.url)) as connection:
+        cursor = connection.cursor()
+        with pytest.raises(psycopg2.Error):
+            cursor.execute("SELECT * FROM nowhere WHERE plate = %s", ("34A36837",))
+    told = (folder / "server.log").read_text()
+    assert "nowhere" in told
+    assert "34A36837" not in told
