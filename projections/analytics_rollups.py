@@ -27,11 +27,11 @@ _GROUPS: dict[By, str] = {
 }
 _BY_HOUR: tuple[By, ...] = ("all", "camera", "site")
 _COLUMNS = {"reads": "read_often"}
-_DAY = timedelta(days=1)
+_DAY, _INSTANT = timedelta(days=1), timedelta(microseconds=1)
 _STALE_HOURS = 48  # beyond, their plates are too many to look at each
-_CANDIDATES = (300, 1_500, 7_500)
-"""How many of the most frequent plates of all are looked at, until no other can be among those
-wanted; a few hundred are enough for a month of a year."""
+_FIRST, _MOST = 300, 20_000
+"""How many of the most frequent plates of all are looked at first, to learn how often those wanted
+are there at least; and how many that are there as often in all time, until every sighting is."""
 
 
 class RollupAnalytics(Asking):
@@ -140,8 +140,8 @@ class RollupAnalytics(Asking):
         """The plates there most often.
 
         A plate is there at most as often as in all time. So the most frequent of all are looked
-        at, and those whose total is being counted again, until the rest can be no match (Fagin's
-        threshold algorithm); where all are alike, every sighting is.
+        at, and those whose total is being counted again, then whoever may be there more often than
+        the last of those (Fagin's threshold algorithm); where all are alike, every sighting is.
         """
         if not all(map(storable, (scope.camera, scope.site))):
             return []
@@ -202,28 +202,100 @@ class RollupAnalytics(Asking):
             f"WHERE {shown.STANDING} AND captured_at >= %s AND captured_at < %s {where} "
         )
         order = f'GROUP BY 1 ORDER BY sightings DESC, {shown.TEXT} COLLATE "C" LIMIT %s'
-        found: list[Row] = []
-        few = behind.hours <= _STALE_HOURS
-        candidates = self._in_stale_hours(start, end) if few else set[str]()
-        for most in _CANDIDATES if few else ():
-            totals = self._all(
-                f"SELECT plate, sightings FROM {self._derived}.plate_totals "
-                "ORDER BY sightings DESC LIMIT %s",
-                (most,),
-            )
-            candidates |= {row["plate"] for row in totals}
-            names = sorted(candidates)
-            found = self._all(
+        if behind.hours > _STALE_HOURS:
+            return self._all(f"{columns} {order}", [start, end, *values, limit])
+        counted = None if values else self._counted_days(start, end, behind)
+        uncounted = self._in_stale_hours(start, end)
+
+        def most_frequent(totals: list[Row]) -> list[Row]:
+            names = sorted(uncounted | {row["plate"] for row in totals})
+            if counted is not None:
+                return self._added(counted, start, end, names, limit)
+            return self._all(
                 f"{columns} AND {shown.of_plates()} {order}",
                 [start, end, *values, names, names, limit],
             )
-            if len(totals) < most and behind.changes == 0:
-                return found  # there are no other plates
-            others = totals[-1]["sightings"] if totals else 0
-            # Not >=: one that is there as often might come before it by its name.
-            if len(found) == limit and found[-1]["sightings"] > others + behind.changes:
-                return found
+
+        first = max(_FIRST, 2 * limit)
+        totals = self._totals("true", [], first)
+        found = most_frequent(totals)
+        if len(totals) < first and behind.changes == 0:
+            return found  # there are no other plates
+        # What is there less often in all time, and has changed since, cannot be among them.
+        least = found[-1]["sightings"] - behind.changes if len(found) == limit else 0
+        if least > totals[-1]["sightings"]:
+            return found
+        if least > 0:
+            totals = self._totals("sightings >= %s", [least], _MOST + 1)
+            if len(totals) <= _MOST:
+                return most_frequent(totals)
         return self._all(f"{columns} {order}", [start, end, *values, limit])
+
+    def _totals(self, condition: str, values: list[int], most: int) -> list[Row]:
+        """The most frequent plates of all time, with their ``sightings``."""
+        return self._all(
+            f"SELECT plate, sightings FROM {self._derived}.plate_totals WHERE {condition} "
+            "ORDER BY sightings DESC LIMIT %s",
+            [*values, most],
+        )
+
+    def _counted_days(self, start: datetime, end: datetime, behind: Behind) -> list[date] | None:
+        """The days (UTC) of a time whose plates are counted as they are; None if not known."""
+        first, last = _midnight(start + _DAY - _INSTANT), _midnight(end)
+        if behind.changes:
+            (row,) = self._all(
+                "SELECT min(captured_at) AS earliest, count(*) = count(captured_at) AS known "
+                "FROM view_changes CROSS JOIN unnest(event_ids) AS changed (event_id) "
+                "LEFT JOIN plate_events USING (event_id) WHERE last_change > "
+                f"(SELECT changes FROM {self._derived}.cursors WHERE chore = %s)",
+                (Rollups.name,),
+            )
+            if not row["known"] or row["earliest"] is None:
+                return None
+            last = min(last, _midnight(row["earliest"]))
+        stale = self._all(
+            "SELECT DISTINCT (hour AT TIME ZONE 'UTC')::date AS day "
+            f"FROM {self._derived}.stale_hours WHERE hour >= %s AND hour < %s",
+            (first, last),
+        )
+        without = {row["day"] for row in stale}
+        days = ((first + n * _DAY).date() for n in range((last - first) // _DAY))
+        return [day for day in days if day not in without]
+
+    def _added(
+        self, counted: Sequence[date], start: datetime, end: datetime, names: list[str], limit: int
+    ) -> list[Row]:
+        """The most frequent of some plates, by their days that are counted and, between those, by
+        their sightings.
+        """
+        midnights = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in counted]
+        begins = [start, *(midnight + _DAY for midnight in midnights)]
+        between = [(a, b) for a, b in zip(begins, [*midnights, end], strict=True) if a < b]
+        parts = [
+            # Plate by plate, which is all in the index: by days the server would read all plates.
+            "SELECT named.plate, days.* FROM named, LATERAL ("
+            "SELECT sum(sightings) AS sightings, min(first_at), max(last_at) "
+            f"FROM {self._derived}.plate_days WHERE plate = named.plate "
+            "AND day = ANY(%s)) AS days WHERE days.sightings > 0"
+        ]
+        values: list[Any] = [names, list(counted)]
+        any_of_them = shown.of_plates("ARRAY(SELECT plate FROM named)")
+        for piece in between:
+            parts.append(
+                f"SELECT {shown.TEXT}, 1, captured_at, captured_at FROM {shown.FROM} WHERE "
+                f"{shown.STANDING} AND captured_at >= %s AND captured_at < %s AND {any_of_them}"
+            )
+            values += piece
+        return self._all(
+            # Not as constants: planning with thousands takes as long as the answer.
+            "WITH named AS MATERIALIZED (SELECT unnest(%s::text[]) AS plate) "
+            "SELECT plate, sum(sightings)::bigint AS sightings, "
+            "date_trunc('milliseconds', min(first_at)) AS first_seen, "
+            "date_trunc('milliseconds', max(last_at)) AS last_seen "
+            f"FROM ({' UNION ALL '.join(parts)}) AS added (plate, sightings, first_at, last_at) "
+            'GROUP BY 1 ORDER BY 2 DESC, plate COLLATE "C" LIMIT %s',
+            [*values, limit],
+        )
 
     def _in_stale_hours(self, start: datetime, end: datetime) -> set[str]:
         """Plates whose total is not counted yet, by sightings of a time."""
@@ -297,6 +369,11 @@ SELECT local.bucket, coalesce(begun.after, 0) + coalesce(ended.until, 0) AS diff
 FROM local LEFT JOIN counted AS begun ON begun.bucket = local.bucket
 LEFT JOIN counted AS ended ON ended.bucket = local.bucket + 1
 """
+
+
+def _midnight(at: datetime) -> datetime:
+    """The beginning of the day (UTC) of a time."""
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _whole(mark: datetime, minutes: int) -> bool:
