@@ -1,6 +1,7 @@
 """The same analytics from roll-ups in PostgreSQL and from aggregations of OpenSearch."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -9,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from projections import analytics_rollups
 from projections.analytics import Analytics, Scope
 from projections.analytics_rollups import RollupAnalytics
 from projections.analytics_search import SearchAnalytics
 from projections.grant import grant
-from projections.rollups import Rollups
+from projections.rollups import Rollups, _mark
 from projections.search_index import ALIAS, refresh
 from projections.search_server import SearchServer
 from projections.search_view import SearchView
@@ -190,6 +192,35 @@ def test_histograms_have_each_sighting_in_its_bin(made, name):
         counts = expected.setdefault(camera, [0] * measure.bins)
         counts[sum(edge <= value(event) for edge in measure.edges)] += 1
     assert made(events).spread(name, START, END, Scope()) == expected
+
+
+@pytest.mark.parametrize("hours", [0, 7, 31])
+def test_top_plates_are_those_of_the_sightings_whatever_is_counted_yet(
+    url, view, hours, monkeypatch
+):
+    """By days that are counted, days that are counted again, and changes that nobody counted."""
+    monkeypatch.setattr(analytics_rollups, "_FIRST", 3)
+    events = scene(8)
+    start, end = START + timedelta(hours=hours), END - timedelta(hours=hours)
+    counted, late = events[: len(events) // 2], events[len(events) // 2 :]
+    with (
+        closing(RollupAnalytics(url)) as analytics,
+        closing(Rollups(url, clock=lambda: 0.0)) as kept,
+    ):
+        for place, some in enumerate((counted, late[::2], late[1::2])):
+            view.apply(0, place, some, place + 1)
+            if place == 0:
+                caught_up(kept)
+            elif place == 1:
+                with kept._following.turn() as turn:
+                    _mark(turn, kept._following.view)  # and no further
+            known = [one for one in (counted, late[::2], late[1::2])[: place + 1] for one in one]
+            times = Counter(
+                plate for at, _, plate, _ in standing(known, set(), {}) if start <= at < end
+            )
+            expected = sorted(times.items(), key=lambda one: (-one[1], one[0]))[:3]
+            found = analytics.top(start, end, Scope(), 3)
+            assert [(row["plate"], row["sightings"]) for row in found] == expected
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "Pacific/Chatham", "America/New_York"])
