@@ -17,7 +17,7 @@ from edge.foreign.alive import BEAT_US, Alive
 from edge.foreign.given import GivenRead, Known, Refused, check, record
 from eventlog.log import Append, Log, LogError
 from eventlog.tracing import tracing
-from images.incoming import BadPicture, as_jpeg
+from images.incoming import BadPicture, Budget, as_jpeg
 from images.store import ImageError, ImageSink
 from projections.errors import ViewError
 from rules.sighting import event_id_of
@@ -118,12 +118,12 @@ class Intake:
         Raises LogError, RegistryUnavailable: then none is known to be accepted, and all of them
         may be sent again.
         """
-        now = self.clock()
+        now, budget = self.clock(), Budget()
         found: list[Taken] = []
         fresh: dict[str, PlateRead] = {}
         for one in given:
             try:
-                taken, read = self._look(one, source, may, now, fresh)
+                taken, read = self._look(one, source, may, now, fresh, budget)
             except Refused as refused:
                 taken, read = Taken("refused", problems=refused.problems), None
             if read is not None:
@@ -139,13 +139,14 @@ class Intake:
             for camera_id in cameras:
                 self._alive.lives(camera_id, self.clock())
 
-    def _look(
+    def _look(  # noqa: PLR0917 (of one request, and alike for each read)
         self,
         one: Any,
         source: str,
         may: Callable[[str], bool],
         now: int,
         fresh: Mapping[str, PlateRead],
+        budget: Budget,
     ) -> tuple[Taken, PlateRead | None]:
         read, captured = check(one, now)
         if not may(read.camera_id):
@@ -154,7 +155,7 @@ class Intake:
         read_id = made["read_id"]
         if read_id in fresh or read_id in self._seen:
             return Taken("repeated", read_id), None
-        made["images"] = self._keep(read, made)
+        made["images"] = self._keep(read, made, budget)
         return Taken("accepted", read_id), made
 
     def _known(self, camera_id: str) -> Known | None:
@@ -166,7 +167,7 @@ class Intake:
 
     # Pictures
 
-    def _keep(self, read: GivenRead, made: PlateRead) -> Images:
+    def _keep(self, read: GivenRead, made: PlateRead, budget: Budget) -> Images:
         """Keep the pictures of a read; their addresses. A read goes before its pictures."""
         given = {
             kind: text
@@ -176,7 +177,7 @@ class Intake:
         kept = cast("Images", dict(made["images"]))
         if not given:
             return kept
-        jpegs = {kind: _decoded(kind, text) for kind, text in given.items()}
+        jpegs = {kind: _decoded(kind, text, budget) for kind, text in given.items()}
         day = datetime.fromtimestamp(made["captured_at"] / 1e6, UTC).date().isoformat()
         stem = f"{day}/{made['camera_id']}/in-{made['read_id']}"
         tags = {"camera": made["camera_id"]}
@@ -326,7 +327,7 @@ def remembering(
     return found
 
 
-def _decoded(kind: str, text: str) -> bytes:
+def _decoded(kind: str, text: str, budget: Budget) -> bytes:
     """The JPEG of a picture given as base64, or as a data address. Raises Refused."""
     field_name = f"pictures.{kind}"
     if text.startswith("data:"):
@@ -337,7 +338,7 @@ def _decoded(kind: str, text: str) -> bytes:
         told = "is an address, which is not fetched: send the picture itself, in base64"
         raise Refused([(field_name, told)])
     try:
-        return as_jpeg(base64.b64decode("".join(text.split()), validate=True))
+        return as_jpeg(base64.b64decode("".join(text.split()), validate=True), budget)
     except (binascii.Error, ValueError):
         raise Refused([(field_name, "is no base64")]) from None
     except BadPicture as error:

@@ -1,5 +1,6 @@
 """Pictures from outside: looked at before they are decoded, and never kept as they came."""
 
+from dataclasses import dataclass
 from io import BytesIO
 
 from PIL import Image
@@ -12,11 +13,24 @@ _FORMATS = ("JPEG", "PNG", "WEBP")
 _QUALITY = 80  # of the JPEG, of 100, as at the edge
 
 
+@dataclass(slots=True)
+class Budget:
+    """Pixels that may yet be decoded for one request: some seconds of a processor."""
+
+    pixels: int = 250_000_000
+
+    def spend(self, pixels: int) -> None:
+        """Raises BadPicture where they are more than are left."""
+        if pixels > self.pixels:
+            raise BadPicture("is one too many large pictures in a request: send fewer at once")
+        self.pixels -= pixels
+
+
 class BadPicture(ImageError):
     """This is no picture that is taken; the message says why."""
 
 
-def as_jpeg(content: bytes) -> bytes:
+def as_jpeg(content: bytes, budget: Budget) -> bytes:
     """A picture's pixels as a JPEG of our own, without what else the file held. Raises BadPicture.
 
     Formats are JPEG, PNG and WebP; its size is read from its header before anything is decoded.
@@ -28,6 +42,7 @@ def as_jpeg(content: bytes) -> bytes:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise _too_large()
+            budget.spend(width * height)
             out = BytesIO()
             picture.convert("RGB").save(out, "JPEG", quality=_QUALITY)
     except BadPicture:

@@ -279,8 +279,9 @@ def render(
 
 
 def later(clip: str | Path, path: str | Path, seconds: float) -> None:
-    """Write a clip again with its first frame, out of focus, for some seconds before it begins.
+    """Write a clip again as at another gate, with some seconds of an empty street before it.
 
+    The empty street is its first frame, out of focus; there is no shop with letters over it there.
     Raises DriveByError where it cannot be read or written.
     """
     video = cv2.VideoCapture(str(clip))
@@ -292,10 +293,13 @@ def later(clip: str | Path, path: str | Path, seconds: float) -> None:
     if not writer.isOpened():
         raise DriveByError(f"cannot write {path}: OpenCV opens no MP4 there; try another folder")
     try:
-        dim = cv2.GaussianBlur(frame, (0, 0), size[0] / 40)  # so that no sign can be read
+        dim = cv2.GaussianBlur(frame, (0, 0), size[0] / 40)
+        # The shop's board hangs higher than the camera: above this row, and plates below.
+        board = np.s_[: size[1] // 7, 3 * size[0] // 4 :]
         for _ in range(round(seconds * fps)):
             writer.write(dim)
         while found:
+            frame[board] = dim[board]
             writer.write(frame)
             found, frame = video.read()
     finally:

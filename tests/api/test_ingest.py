@@ -356,6 +356,16 @@ def test_pictures_are_decoded_and_kept_as_jpegs_of_our_own(client: httpx.Client,
     assert images["vehicle_url"] == ""
 
 
+def test_a_request_decodes_so_many_pixels_and_no_more(client: httpx.Client, place: Place):
+    large = io.BytesIO()
+    Image.new("RGB", (5_000, 5_000)).save(large, "PNG")  # 73 kB
+    reads = [read(n, pictures={"frame": b64(large.getvalue())}) for n in range(12)]
+    answer = client.post("/ingest/reads", json={"reads": reads})
+    outcomes = [one["outcome"] for one in answer.json()["reads"]]
+    assert outcomes == ["accepted"] * 10 + ["refused"] * 2
+    assert "send fewer at once" in answer.text
+
+
 @pytest.mark.parametrize(
     ("picture", "told"),
     [
