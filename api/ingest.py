@@ -71,7 +71,9 @@ class _Desk:
         again = "nothing is known to be kept: send it again, which does no harm"
         loop = asyncio.get_running_loop()
         try:
-            done = await loop.run_in_executor(intake.threads, intake.take, reads, source, who.sees)
+            done = await loop.run_in_executor(
+                intake.threads, intake.take, reads, source, who.cameras
+            )
         except LogFull:
             raise Full(f"the log has no space left, and {again}", {"retry-after": "30"}) from None
         except RecordTooLarge:

@@ -110,11 +110,12 @@ class Intake:
             self._beating.join(2)
 
     def take(
-        self, given: Sequence[Any], source: str, may: Callable[[str], bool] = lambda _: True
+        self, given: Sequence[Any], source: str, cameras: frozenset[str] | None = None
     ) -> list[Taken]:
         """What becomes of each read, in order; those accepted are durable.
 
-        ``given`` are as JSON gives them; ``may`` says whether the sender may speak for a camera.
+        ``given`` are as JSON gives them; ``cameras`` are those that the sender may speak
+        for, None for all.
         Raises LogError, RegistryUnavailable: then none is known to be accepted, and all of them
         may be sent again.
         """
@@ -123,7 +124,7 @@ class Intake:
         fresh: dict[str, PlateRead] = {}
         for one in given:
             try:
-                taken, read = self._look(one, source, may, now, fresh, budget)
+                taken, read = self._look(one, source, cameras, now, fresh, budget)
             except Refused as refused:
                 taken, read = Taken("refused", problems=refused.problems), None
             if read is not None:
@@ -143,15 +144,20 @@ class Intake:
         self,
         one: Any,
         source: str,
-        may: Callable[[str], bool],
+        cameras: frozenset[str] | None,
         now: int,
         fresh: Mapping[str, PlateRead],
         budget: Budget,
     ) -> tuple[Taken, PlateRead | None]:
         read, captured = check(one, now)
-        if not may(read.camera_id):
-            raise Refused([("camera_id", "is no camera that this key may send reads of")])
-        made = record(read, captured, source, self._known(read.camera_id))
+        known = self._known(read.camera_id)
+        if cameras is not None:
+            if read.camera_id not in cameras:
+                raise Refused([("camera_id", "is no camera that this key may send reads of")])
+            if read.camera_group not in {None, known.group if known else None}:
+                told = "is no group that this camera is known to be of: a key of all may name it"
+                raise Refused([("camera_group", told)])
+        made = record(read, captured, source, known, limited=cameras is not None)
         read_id = made["read_id"]
         if read_id in fresh or read_id in self._seen:
             return Taken("repeated", read_id), None

@@ -1,6 +1,7 @@
 """A read as another program gives it, checked field by field, and the record that it becomes."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -222,28 +223,36 @@ def moment(given: str | int, now: int) -> int:
     return at
 
 
-def id_of(read: GivenRead, captured_at: int, source: str) -> str:
+def id_of(read: GivenRead, captured_at: int, source: str, limited: bool = False) -> str:
     """The read's id: a UUID as it is, else one that follows from source, camera and the id given.
 
-    Without an id what was read, where and when is one.
+    Without an id what was read, where and when is one. Who is ``limited`` to some cameras gives no
+    UUID: it could be that of another camera's read, which would then be taken for sent already.
     """
     if read.read_id is None:
         name = f"{read.camera_id}\n{captured_at}\n{read.track_id}\n{read.text}\n{read.box}"
         return str(uuid5(_SOURCES, f"{source}\nread\n{name}"))
-    try:
-        return str(UUID(read.read_id))
-    except ValueError:
-        return str(uuid5(_SOURCES, f"{source}\nid\n{read.camera_id}\n{read.read_id}"))
+    if not limited:
+        with suppress(ValueError):
+            return str(UUID(read.read_id))
+    return str(uuid5(_SOURCES, f"{source}\nid\n{read.camera_id}\n{read.read_id}"))
 
 
-def record(read: GivenRead, captured_at: int, source: str, known: Known | None = None) -> PlateRead:
+def record(
+    read: GivenRead,
+    captured_at: int,
+    source: str,
+    known: Known | None = None,
+    *,
+    limited: bool = False,
+) -> PlateRead:
     """The record for alpr.reads.raw, without pictures.
 
     What the sender cannot know gets the least that can be said: without a track each read is one
     of its own, without a frame's number its time stands for it, without a box there is none
     (width 0), without a quality it is the confidence, and each character is as sure as the whole.
     """
-    read_id = id_of(read, captured_at, source)
+    read_id = id_of(read, captured_at, source, limited)
     session = f"{source}-{read.session}" if read.session else source
     box = read.box or GivenBox(x=0, y=0, width=0, height=0)
     each = read.char_confidences or [read.confidence] * len(read.text)

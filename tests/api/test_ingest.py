@@ -341,6 +341,20 @@ def test_texts_without_boxes_are_neither_overlays_nor_lettering(place: Place):
     assert not reasons & {"overlay", "lettering"}
 
 
+def test_a_sender_of_some_cameras_reaches_no_other_by_ids_or_groups(place: Place):
+    mine, theirs = frozenset({"GATE-1"}), "0b2e6a86-6f5a-4a53-9d3c-3a3a0f4d8b11"
+    (taken,) = place.intake.take([read(read_id=theirs)], "reads", mine)
+    assert taken.outcome == "accepted"
+    assert taken.read_id != theirs
+    assert place.intake.take([read(read_id=theirs)], "reads", mine)[0].outcome == "repeated"
+    (other,) = place.intake.take([read(camera_id="GATE-2", read_id=theirs)], "reads")
+    assert (other.outcome, other.read_id) == ("accepted", theirs)
+    refused = place.intake.take(
+        [read(2, camera_id="GATE-2"), read(3, camera_group="their gate")], "reads", mine
+    )
+    assert [one.problems[0][0] for one in refused] == ["camera_id", "camera_group"]
+
+
 # --- pictures
 
 
