@@ -223,7 +223,7 @@ class RollupAnalytics(Asking):
             return found  # there are no other plates
         # What is there less often in all time, and has changed since, cannot be among them.
         least = found[-1]["sightings"] - behind.changes if len(found) == limit else 0
-        if least > totals[-1]["sightings"]:
+        if totals and least > totals[-1]["sightings"]:
             return found
         if least > 0:
             totals = self._totals("sightings >= %s", [least], _MOST + 1)

@@ -32,6 +32,10 @@ def search_contents(url: str) -> Iterator[Shown]:
             for found in documents(server, pit, sources=_SHOWN):
                 captured = microseconds(found.pop("captured_at"))
                 yield Shown(captured_at=captured, **found)
+    except NotFoundError:
+        raise ViewUnavailable(
+            f"{server.place}: the index was replaced and removed while it was read: read it again"
+        ) from None
     finally:
         server.close()
 

@@ -2,8 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import cast
+
+from opensearchpy.exceptions import NotFoundError
 
 from projections.errors import PositionConflict, ViewUnavailable
 from projections.search_bulk import Sleep, write
@@ -102,7 +105,8 @@ class SearchView:
                 if at.also is not None:
                     # First, and visible: who has seen it in the one sees it in the other.
                     write(self._server, at.also, changes, self._sleep, self._since)
-                    refresh(self._server, at.also)
+                    with suppress(NotFoundError):  # removed meanwhile: the position tells
+                        refresh(self._server, at.also)
                 told = write(self._server, at.index, changes, self._sleep, self._since)
                 if told and told != refused:
                     on_refused(told)

@@ -256,6 +256,15 @@ def test_days_are_told_by_the_marks_of_their_plates_alone(made, url):
     assert max(found) > (1, 0)
 
 
+def test_there_is_no_top_plate_where_nothing_is_counted_yet(url, view):
+    with closing(RollupAnalytics(url)) as analytics, closing(Rollups(url)) as rollups:
+        caught_up(rollups)
+        assert analytics.top(START, END, Scope(), 10) == []
+        view.apply(0, 0, [sighting(1, at=NOON, text="AAA111")], 1)
+        before, after = START - timedelta(days=900), START + timedelta(days=900)
+        assert [row["plate"] for row in analytics.top(before, after, Scope(), 1)] == ["AAA111"]
+
+
 def test_only_cameras_that_are_granted_count(made):
     events = scene(6)
     analytics = made(events)
