@@ -54,6 +54,7 @@ class Settings(BaseModel):
     images_cache_days: int = Field(default=30, ge=1)
     images_retention_days: int = Field(default=90, ge=1)
     cameras: Path = Path("config/cameras.yaml")
+    detector: str = "text"
     alert_rules: Path = Path("config/alert_rules.yaml")
     public_url: str = ""
     link_secret_file: Path
@@ -137,6 +138,13 @@ class Settings(BaseModel):
                     "such as https://gate.example.org"
                 )
         return given
+
+    @field_validator("detector")
+    @classmethod
+    def _detector(cls, value: str) -> str:
+        if value not in ("corners", "text") and not value.endswith(".onnx"):
+            raise ValueError("use corners, text, or the .onnx that training.detector.export made")
+        return value
 
     @field_validator("jwt_secret")
     @classmethod

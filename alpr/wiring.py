@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
+from alpr.errors import ConfigError
 from alpr.settings import EMBEDDED, Settings
 
 if TYPE_CHECKING:
@@ -665,11 +666,17 @@ def public_url(settings: Settings) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
 
 
-def open_detector(threads: int = 2) -> "PlateDetector":
-    """What finds plates in a picture: PaddleOCR's text detector on ONNX Runtime."""
+def open_detector(chosen: str, threads: int = 2) -> "PlateDetector":
+    """What finds plates in a picture; ``chosen`` is the setting `detector`. Raises ConfigError."""
+    from edge.corners import CornerDetector, ModelError
     from edge.detect import TextPlateDetector
 
-    return TextPlateDetector(threads)
+    if chosen == "text":
+        return TextPlateDetector(threads)
+    try:
+        return CornerDetector(threads, None if chosen == "corners" else Path(chosen))
+    except ModelError as error:
+        raise ConfigError(str(error)) from error
 
 
 def open_recogniser(threads: int = 2) -> "PlateRecogniser":

@@ -150,13 +150,13 @@ class Intake:
         budget: Budget,
     ) -> tuple[Taken, PlateRead | None]:
         read, captured = check(one, now)
+        if cameras is not None and read.camera_id not in cameras:
+            raise Refused([("camera_id", "is no camera that this key may send reads of")])
         known = self._known(read.camera_id)
-        if cameras is not None:
-            if read.camera_id not in cameras:
-                raise Refused([("camera_id", "is no camera that this key may send reads of")])
-            if read.camera_group not in {None, known.group if known else None}:
-                told = "is no group that this camera is known to be of: a key of all may name it"
-                raise Refused([("camera_group", told)])
+        groups = {None, known.group if known else None}
+        if cameras is not None and read.camera_group not in groups:
+            told = "is no group that this camera is known to be of: a key of all may name it"
+            raise Refused([("camera_group", told)])
         made = record(read, captured, source, known, limited=cameras is not None)
         read_id = made["read_id"]
         if read_id in fresh or read_id in self._seen:

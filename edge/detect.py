@@ -8,9 +8,12 @@ from typing import Protocol
 import numpy as np
 import rapidocr
 
-from edge.geometry import Quad, Region, box_of, size_of
+from edge.geometry import Quad, Region, box_of, share, size_of
 from edge.lines import plates_of
 from edge.text import TextFinder, TextLine
+
+_STILL = 900_000  # pixels to which a still picture is reduced or enlarged, for its text
+_ENLARGED = 2.0  # times at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class PlateDetector(Protocol):
         """Detector and version, without spaces."""
         ...
 
+    def scale(self, width: int, height: int) -> float:
+        """How much a still picture is best reduced or enlarged, given its sides in pixels."""
+        ...
+
     def detect(self, image: np.ndarray, looks: Sequence[Look] | None = None) -> list[Detection]:
         """Plates in a BGR picture, only within ``looks`` unless that is None (everything).
 
@@ -57,25 +64,26 @@ class PlateDetector(Protocol):
 class TextPlateDetector:
     """Finds plates text-first: lines of text by PP-OCR's detector, then what has a plate's shape.
 
-    Needs no training on plates and knows those of every country. ``pixels`` bounds the size
-    at which a whole picture is looked at when no looks are given.
+    Needs no training on plates and knows those of every country.
     """
 
-    def __init__(self, threads: int = 2, pixels: int = 230_000, model: Path | None = None) -> None:
+    def __init__(self, threads: int = 2, model: Path | None = None) -> None:
         self._finder = TextFinder(model or packaged("PP-OCRv6_det_small.onnx"), threads)
-        self._pixels = pixels
 
     @property
     def name(self) -> str:
         """The weights' name and the package's version."""
         return f"PP-OCRv6-det-small/rapidocr-{_version()}"
 
+    def scale(self, width: int, height: int) -> float:
+        """To 900,000 pixels, at most twice as large."""
+        return min(_ENLARGED, (_STILL / (width * height)) ** 0.5)
+
     def detect(self, image: np.ndarray, looks: Sequence[Look] | None = None) -> list[Detection]:
         """See PlateDetector. A line that a look's edge cuts is left out: another look has it."""
         height, width = image.shape[:2]
         if looks is None:
-            scale = min(1.5, (self._pixels / (width * height)) ** 0.5)
-            looks = [Look((0, 0, width, height), scale)]
+            looks = [Look((0, 0, width, height), self.scale(width, height))]
         lines: list[TextLine] = []
         for look in looks:
             left, top, right, bottom = look.region
@@ -104,16 +112,9 @@ def _same(first: np.ndarray, second: np.ndarray) -> bool:
     A state's name close above its letters lies half in their box, but not at their height.
     """
     apart = abs(first[1] + first[3] - second[1] - second[3]) / 2
-    return _share(first, second) >= 0.5 and apart < 0.3 * max(
+    return share(first, second) >= 0.5 and apart < 0.3 * max(
         first[3] - first[1], second[3] - second[1]
     )
-
-
-def _share(first: np.ndarray, second: np.ndarray) -> float:
-    """How much of the smaller of two boxes lies in the other, 0 to 1."""
-    common = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
-    smaller = min(float(np.prod(box[2:] - box[:2])) for box in (first, second))
-    return float(np.prod(np.clip(common, 0, None))) / max(smaller, 1e-6)
 
 
 def packaged(name: str) -> Path:

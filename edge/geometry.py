@@ -54,6 +54,14 @@ def rectified(image: np.ndarray, quad: Quad, margin: float = 0.0) -> np.ndarray:
 
     What lies outside the picture repeats its border.
     """
+    turn, size = straightening(quad, margin)
+    return cv2.warpPerspective(
+        image, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def straightening(quad: Quad, margin: float = 0.0) -> tuple[np.ndarray, tuple[int, int]]:
+    """The transform (3, 3) of ``rectified``, and the width and height of what it gives."""
     width, height = size_of(quad)
     wide, high = max(2, round(width)), max(2, round(height))
     pad = margin * height
@@ -61,13 +69,7 @@ def rectified(image: np.ndarray, quad: Quad, margin: float = 0.0) -> np.ndarray:
         [[pad, pad], [pad + wide, pad], [pad + wide, pad + high], [pad, pad + high]], np.float32
     )
     size = (max(2, round(wide + 2 * pad)), max(2, round(high + 2 * pad)))
-    return cv2.warpPerspective(
-        image,
-        cv2.getPerspectiveTransform(quad.astype(np.float32), to),
-        size,
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    return cv2.getPerspectiveTransform(quad.astype(np.float32), to), size
 
 
 def clipped(box: Sequence[float] | np.ndarray, width: int, height: int) -> Region:
@@ -88,3 +90,10 @@ def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     common = np.prod(np.clip(upper - lower, 0, None), axis=2)
     areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
     return common / np.maximum(areas[0][:, None] + areas[1][None, :] - common, 1e-9)
+
+
+def share(first: np.ndarray, second: np.ndarray) -> float:
+    """How much of the smaller of two boxes lies in the other, 0 to 1."""
+    common = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
+    smaller = min(float(np.prod(box[2:] - box[:2])) for box in (first, second))
+    return float(np.prod(np.clip(common, 0, None))) / max(smaller, 1e-6)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edge.cameras import ConfigError
 from edge.detect import Look
 from edge.geometry import Region, clipped
 
@@ -58,8 +59,7 @@ class Attention:
 
         ``wanted`` are the boxes of plates known that are due for a look.
         """
-        height, width = image.shape[:2]
-        roi = clipped(self._roi or (0, 0, width, height), width, height)
+        roi = region_of(image, self._roi)
         looks = [_close(box, roi) for box in wanted]
         if self._seen is None or at_us - self._searched_us >= self._settings.search_us:
             self._searched_us = at_us
@@ -96,6 +96,18 @@ class Attention:
         total = sum(_area(look.region) * look.scale**2 for look in looks)
         shrink = min(1.0, (2 * pixels / max(total, 1.0)) ** 0.5)
         return [Look(look.region, look.scale * shrink) for look in looks]
+
+
+def region_of(image: np.ndarray, roi: Region | None) -> Region:
+    """The part of a picture that a camera is to read; raises ConfigError if it has none."""
+    height, width = image.shape[:2]
+    region = clipped(roi or (0, 0, width, height), width, height)
+    if min(_size(region)) <= 0:
+        raise ConfigError(
+            f"roi {list(roi or ())} lies outside the picture of {width} x {height} pixels; "
+            "give left, top, right, bottom within it"
+        )
+    return region
 
 
 def _close(box: np.ndarray, roi: Region) -> Look:

@@ -12,8 +12,8 @@ from edge.cameras import Camera, check_sections, load_settings
 from edge.capture import Frame
 from edge.detect import Detection, Look, PlateDetector
 from edge.geometry import Region, clipped, rectified
-from edge.motion import Attention, AttentionSettings
-from edge.recognise import PlateRecogniser, Reading, split_lines
+from edge.motion import Attention, AttentionSettings, region_of
+from edge.recognise import PlateRecogniser, Reading
 from edge.shots import NO_IMAGES, keep_evidence, quality_of, rim_of
 from edge.throttle import Pace, ReadingSettings, TrackReadings
 from edge.track import ByteTracker, Track, TrackingSettings, TrackState
@@ -31,7 +31,8 @@ class PipelineSettings:
     """The settings of a camera's chain.
 
     ``skip_frames`` leaves out that many frames after each one looked at; ``no_ocr`` detects and
-    tracks alone, and no read comes out.
+    tracks alone, and no read comes out. ``still`` frames have nothing to do with each other: each
+    is looked at as a whole.
     """
 
     attention: AttentionSettings = field(default_factory=AttentionSettings)
@@ -39,16 +40,22 @@ class PipelineSettings:
     reading: ReadingSettings = field(default_factory=ReadingSettings)
     skip_frames: int = 0
     no_ocr: bool = False
+    still: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """A plate to be read now: the crops of its lines and how good they are."""
+    """A plate to be read now: what its reader wants to see of it and how good that is.
+
+    ``clear`` is how good the plate was before anybody looked for its lines: what looks at one
+    track are compared by.
+    """
 
     track: Track
     detection: Detection
     crops: list[np.ndarray]
     quality: float
+    clear: float
 
 
 class CameraPipeline:
@@ -94,12 +101,19 @@ class CameraPipeline:
         settings = self._settings
         if frame.number % (settings.skip_frames + 1):
             return []
-        wanted = self._wanted(frame.captured_at_us)
-        looks = self._attention.looks(frame.image, frame.captured_at_us, wanted)
+        looks = self._looks(frame)
         if not looks:
             return []
         detections = self._detector.detect(frame.image, looks)
         return self._follow(frame, detections, looks)
+
+    def _looks(self, frame: Frame) -> list[Look]:
+        if self._settings.still:
+            whole = region_of(frame.image, self._camera.roi)
+            width, height = whole[2] - whole[0], whole[3] - whole[1]
+            return [Look(whole, self._detector.scale(width, height))]
+        wanted = self._wanted(frame.captured_at_us)
+        return self._attention.looks(frame.image, frame.captured_at_us, wanted)
 
     def _wanted(self, at_us: int) -> list[np.ndarray]:
         """Boxes of plates that are due for a look of their own."""
@@ -148,15 +162,16 @@ class CameraPipeline:
     def _due(self, frame: Frame, track: Track, detection: Detection) -> _Due | None:
         """What is to be read of a track in this frame, if anything is."""
         reading = self._settings.reading
-        lines = detection.lines or (detection.quad,)
-        crops = [rectified(frame.image, line, reading.margin) for line in lines]
-        crops = crops if detection.lines else split_lines(crops[0])
-        quality = min(quality_of(crop) for crop in crops)
+        parts = [rectified(frame.image, line, reading.margin) for line in detection.lines]
+        plate = parts or [rectified(frame.image, detection.quad)]
+        clear = min(quality_of(part) for part in plate)
+        height = min(part.shape[0] for part in plate) * (1.0 if parts else _line(plate[0]))
         known = self._readings.setdefault(track.track_id, TrackReadings())
-        height = min(crop.shape[0] for crop in crops)
-        if not known.due(quality, detection.box, height, frame.captured_at_us, reading):
+        if not known.due(clear, detection.box, height, frame.captured_at_us, reading):
             return None
-        due = _Due(track, detection, crops, quality)
+        crops = self._recogniser.crops(frame.image, detection, reading.margin)
+        quality = min(quality_of(crop) for crop in crops)
+        due = _Due(track, detection, crops, quality, clear)
         if detection.lines and rim_of(frame.image, detection.quad) < reading.rim:
             self._note(frame, due, "", 0.0)
             return None
@@ -177,7 +192,7 @@ class CameraPipeline:
         self._readings[due.track.track_id].add(
             text,
             confidence,
-            due.quality,
+            due.clear,
             due.detection.box,
             height=min(crop.shape[0] for crop in due.crops),
             at_us=frame.captured_at_us,
@@ -236,6 +251,12 @@ class CameraPipeline:
         }
 
 
+def _line(plate: np.ndarray) -> float:
+    """About how much of a plate's height a line of its number has."""
+    height, width = plate.shape[:2]
+    return 0.7 if width > 3.0 * height else 0.4
+
+
 def _unbounded(region: Region, width: int, height: int) -> Region:
     """A region that ends at the picture's edge, without end there: nothing lies beyond."""
     left, top, right, bottom = region
@@ -263,13 +284,9 @@ def load_pipeline_settings(
 
 
 def picture_settings(settings: PipelineSettings | None = None) -> PipelineSettings:
-    """Settings for still pictures: each is looked at as a whole, larger, once."""
+    """Settings for still pictures: each is looked at as a whole, once."""
     base = settings or PipelineSettings()
-    return replace(
-        base,
-        attention=replace(base.attention, first_pixels=900_000, enlarge=2.0),
-        reading=replace(base.reading, patience_us=0, rim=0.2),
-    )
+    return replace(base, still=True, reading=replace(base.reading, patience_us=0, rim=0.2))
 
 
 def plain(text: str) -> str:

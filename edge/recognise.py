@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,7 +10,9 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from edge.detect import packaged
+from edge.detect import Detection, packaged
+from edge.geometry import rectified
+from edge.inside import PlateLines
 from edge.text import session
 
 _HEIGHT = 48  # pixels of a line at the network's input
@@ -40,8 +43,15 @@ class PlateRecogniser(Protocol):
         """Recogniser and version, without spaces."""
         ...
 
+    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> list[np.ndarray]:
+        """What it wants to see of a plate: straight BGR parts of a picture, from the top.
+
+        ``margin`` is left around each, in its heights.
+        """
+        ...
+
     def recognise(self, plates: Sequence[Sequence[np.ndarray]]) -> list[Reading]:
-        """Read each plate, given as BGR pictures of its lines from the top. Deterministic."""
+        """Read each plate, given as its ``crops``. Deterministic."""
         ...
 
 
@@ -56,6 +66,7 @@ class TextRecogniser:
         self, threads: int = 2, characters: str = LATIN, model: Path | None = None
     ) -> None:
         self._session = session(model or packaged("PP-OCRv6_rec_small.onnx"), threads)
+        self._threads = threads
         self._input = self._session.get_inputs()[0].name
         known = [*self._session.get_modelmeta().custom_metadata_map["character"].split("\n"), " "]
         columns = {sign: index + 1 for index, sign in enumerate(known)}  # column 0 is no sign
@@ -71,6 +82,17 @@ class TextRecogniser:
     def name(self) -> str:
         """The weights' name and the package's version."""
         return f"PP-OCRv6-rec-small/rapidocr-{version('rapidocr')}"
+
+    @cached_property
+    def _lines(self) -> PlateLines:
+        return PlateLines(self._threads)
+
+    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> list[np.ndarray]:
+        """Its lines: those that the detector knows, else those of the text in it."""
+        lines = detection.lines or self._lines.find(image, detection.quad)
+        if lines:
+            return [rectified(image, line, margin) for line in lines]
+        return split_lines(rectified(image, detection.quad))
 
     def recognise(self, plates: Sequence[Sequence[np.ndarray]]) -> list[Reading]:
         """See PlateRecogniser."""

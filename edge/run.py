@@ -10,7 +10,7 @@ from random import Random
 from prometheus_client import CollectorRegistry
 
 from edge.append import RawWriter, Record, SparingStore
-from edge.cameras import Camera
+from edge.cameras import Camera, ConfigError
 from edge.capture import PICTURES, Frame, Truncated, file_frames, file_session
 from edge.detect import PlateDetector
 from edge.live import Capture, wall_us
@@ -199,6 +199,8 @@ class _Reader:
         except LogError as error:
             self.failure = error
             self._stop.set()
+        except ConfigError as error:  # known only when there is a picture
+            logger.error("%s is not read: %s", self._camera.label, error)
 
     def _read(self) -> None:
         camera, buffer = self._camera.id, self._capture.buffer

@@ -1,8 +1,8 @@
 """Brings a database to this program's version of the views and checks whose views they are."""
 
 import re
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -60,13 +60,7 @@ def migrate(
     log; ViewUnavailable.
     """
     steps = migrations()
-    with (
-        speaking(url),
-        closing(connect(url, schema)) as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
-        lock_migrations(cursor)
+    with _migrating(url, schema) as cursor:
         if advance(cursor, schema, steps) == 0:
             partition(cursor, schema, policies)
         if schema == LIVE:
@@ -85,13 +79,7 @@ def migrate_own(
     With ``log_uuid`` it is claimed for that log, or checked to be its; ``command`` rebuilds it.
     Raises as ``migrate`` does.
     """
-    with (
-        speaking(url),
-        closing(connect(url, schema)) as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
-        lock_migrations(cursor)
+    with _migrating(url, schema) as cursor:
         advance(cursor, schema, steps, command)
         if log_uuid is not None:
             claim(cursor, schema, log_uuid, command)
@@ -103,14 +91,21 @@ def migrate_beside(url: str) -> None:
 
     Raises as ``migrate`` does.
     """
+    with _migrating(url, DERIVED) as cursor:
+        _advance_beside(cursor)
+
+
+@contextmanager
+def _migrating(url: str, schema: str) -> Iterator[Cursor]:
+    """One transaction, while no other process changes the form of a view."""
     with (
         speaking(url),
-        closing(connect(url, DERIVED)) as connection,
+        closing(connect(url, schema)) as connection,
         connection,
         connection.cursor() as cursor,
     ):
         lock_migrations(cursor)
-        _advance_beside(cursor)
+        yield cursor
 
 
 def beside_is_there(url: str) -> bool:

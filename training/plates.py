@@ -10,171 +10,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from training import glyphs
+from training.faces import Face
+from training.layouts import LAYOUTS, WHITE, Colour, Layout
 
-Colour = tuple[int, int, int]  # BGR
-
-WHITE: Colour = (244, 246, 246)
-BLACK: Colour = (28, 26, 24)
-EU_BLUE: Colour = (150, 58, 8)
 _SEAL_GAP = 9.0  # the gap that holds a seal, in cell units
-_SAFE = "ABCDEFGHJKLMNPRSTUVWXYZ"  # without I, O and Q, as most countries issue them
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """A coloured strip on a plate's edge with a short text; sizes in millimetres."""
-
-    side: str  # left, right or top
-    width: float
-    colour: Colour
-    text: str = ""
-    stars: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Caption:
-    """A line of small print: a state's name, a motto."""
-
-    text: str
-    middle: float  # of the plate's height, 0 at the top
-    height: float  # millimetres
-    colour: Colour
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a country's plate looks and what may stand on it.
-
-    A pattern is a line of the plate: `A` a letter, `9` a digit, anything else (space, `-`, `.`)
-    itself; `heads` are what a plate may begin with instead of chance (towns, provinces), standing
-    for `#`.
-    """
-
-    name: str
-    country: str  # ISO 3166 alpha-2; a US state as US-CA
-    size: tuple[float, float]  # millimetres
-    patterns: tuple[tuple[str, ...], ...]
-    character: float = 76.0  # height in millimetres
-    pen: float = 0.145  # a stroke's width by the character's height
-    letters: str = _SAFE
-    heads: tuple[str, ...] = ()
-    ink: Colour = BLACK
-    ground: Colour = WHITE
-    bands: tuple[Band, ...] = ()
-    captions: tuple[Caption, ...] = ()
-    shift: float = 0.0  # of the text, down, in millimetres
-    seal: bool = False  # a seal in the first gap of a line
-
-    def matches(self, lines: tuple[str, ...]) -> bool:
-        """Whether these lines could stand on a plate of this layout."""
-        return any(
-            len(pattern) == len(lines)
-            and all(self._line_fits(p, line) for p, line in zip(pattern, lines, strict=True))
-            for pattern in self.patterns
-        )
-
-    def _line_fits(self, pattern: str, line: str) -> bool:
-        if pattern.startswith("#"):
-            return any(
-                line.startswith(head) and self._line_fits(pattern[1:], line[len(head) :])
-                for head in self.heads
-            )
-        kinds = {"A": self.letters, "9": string.digits}
-        return len(pattern) == len(line) and all(
-            c in kinds.get(p, p) for p, c in zip(pattern, line, strict=True)
-        )
-
-
-_EU = Band("left", 42, EU_BLUE, stars=True)
-_LONG = (520.0, 112.0)
-_US = (305.0, 152.0)
-
-
-def _eu(code: str) -> Band:
-    return Band("left", 42, EU_BLUE, code, stars=True)
-
-
-def _state(code: str, name: str, motto: str, patterns: tuple[str, ...], ink: Colour) -> Layout:
-    captions = [Caption(name, 0.135, 23, (40, 40, 170) if code == "CA" else ink)]
-    if motto:
-        captions.append(Caption(motto, 0.915, 13, ink))
-    return Layout(
-        name=f"us-{code.lower()}",
-        country=f"US-{code}",
-        size=_US,
-        patterns=tuple((pattern,) for pattern in patterns),
-        character=68,
-        pen=0.125,
-        ink=ink,
-        captions=tuple(captions),
-        shift=3,
-    )
-
-
-LAYOUTS: dict[str, Layout] = {
-    layout.name: layout
-    for layout in (
-        Layout(
-            name="vn",
-            country="VN",
-            size=_LONG,
-            patterns=(("#A-999.99",),),
-            letters="ABCDEFGHKLMNPSTUVXYZ",
-            heads=("29", "30", "34", "43", "51", "61", "89"),
-        ),
-        Layout(
-            name="vn-two-line",
-            country="VN",
-            size=(330, 165),
-            patterns=(("#A", "999.99"),),
-            character=64,
-            letters="ABCDEFGHKLMNPSTUVXYZ",
-            heads=("29", "30", "34", "43", "51", "61", "89"),
-        ),
-        Layout(
-            name="de",
-            country="DE",
-            size=_LONG,
-            patterns=(("# AA 9999",), ("# AA 999",), ("# A 9999",)),
-            heads=("B", "HH", "M", "K", "F", "S", "KA", "DA", "LB"),
-            bands=(_eu("D"),),
-            seal=True,
-        ),
-        Layout(
-            name="fr",
-            country="FR",
-            size=_LONG,
-            patterns=(("AA-999-AA",),),
-            bands=(_eu("F"), Band("right", 42, EU_BLUE, "75")),
-        ),
-        Layout(
-            name="it",
-            country="IT",
-            size=_LONG,
-            patterns=(("AA 999AA",),),
-            bands=(_eu("I"), Band("right", 42, EU_BLUE)),
-        ),
-        Layout(
-            name="gb",
-            country="GB",
-            size=_LONG,
-            patterns=(("AA99 AAA",),),
-        ),
-        Layout(
-            name="br",
-            country="BR",
-            size=(400, 130),
-            patterns=(("AAA9A99",),),
-            character=65,
-            letters=string.ascii_uppercase,
-            bands=(Band("top", 30, (130, 50, 0), "BRASIL"),),
-        ),
-        _state("CA", "California", "", ("9AAA999",), (110, 40, 20)),
-        _state("TX", "TEXAS", "The Lone Star State", ("AAA-9999",), BLACK),
-        _state("NY", "NEW YORK", "EXCELSIOR", ("AAA-9999",), (120, 60, 20)),
-        _state("FL", "FLORIDA", "SUNSHINE STATE", ("AA9 9AA", "999 9AA"), (60, 100, 20)),
-    )
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +39,9 @@ def make(layout: str, *lines: str) -> Plate:
     return Plate(found, lines)
 
 
-def chance(layout: str, rng: random.Random) -> Plate:
+def chance(layout: str | Layout, rng: random.Random) -> Plate:
     """A plate of this layout with a text drawn from `rng`."""
-    found = _layout(layout)
+    found = _layout(layout) if isinstance(layout, str) else layout
     pattern = rng.choice(found.patterns)
     return Plate(found, tuple(_fill(found, line, rng) for line in pattern))
 
@@ -219,7 +58,7 @@ def successor(plate: Plate) -> Plate:
     )
 
 
-def picture(plate: Plate, width: int = 1040) -> np.ndarray:
+def picture(plate: Plate, width: int = 1040, face: Face = glyphs) -> np.ndarray:
     """The plate from straight ahead in even light, BGR uint8, `width` pixels wide."""
     layout = plate.layout
     scale = 2 * width / layout.size[0]  # drawn twice as large, then averaged
@@ -230,9 +69,10 @@ def picture(plate: Plate, width: int = 1040) -> np.ndarray:
     for caption in layout.captions:
         size = caption.height * scale
         small_print(canvas, caption.text, (w / 2, h * caption.middle), size, caption.colour)
-    _draw_lines(canvas, plate, area, scale)
+    _draw_lines(canvas, plate, area, scale, face)
     _rim(canvas, round(3 * scale), layout.ink)
-    return cv2.resize(canvas, (width, round(h / 2)), interpolation=cv2.INTER_AREA)
+    high = round(width * layout.size[1] / layout.size[0])
+    return cv2.resize(canvas, (width, high), interpolation=cv2.INTER_AREA)
 
 
 def small_print(
@@ -310,7 +150,11 @@ def _draw_bands(
 
 
 def _draw_lines(
-    canvas: np.ndarray, plate: Plate, area: tuple[float, float, float, float], scale: float
+    canvas: np.ndarray,
+    plate: Plate,
+    area: tuple[float, float, float, float],
+    scale: float,
+    face: Face,
 ) -> None:
     layout = plate.layout
     left, top, right, bottom = area
@@ -320,7 +164,7 @@ def _draw_lines(
         unit = (layout.character * scale - pen) / glyphs.CELL_HEIGHT
         gap = layout.character * 0.115 * scale + pen
         room = right - left - 22 * scale
-        widths = _widths(line, layout.seal)
+        widths = _widths(line, layout.seal, face)
         natural = sum(widths) * unit + gap * (len(line) - 1) + pen
         squeeze = min(1.0, (room - pen) / (natural - pen))
         x = (left + right) / 2 - ((natural - pen) * squeeze) / 2
@@ -328,9 +172,9 @@ def _draw_lines(
         if len(plate.lines) == 2:  # the lines of a two-line plate stand close in the middle
             y += (0.035 if row == 0 else -0.035) * pitch
         for character, width in zip(line, widths, strict=True):
-            if width == _SEAL_GAP:
+            if character == " " and width == _SEAL_GAP:
                 _seal(canvas, x + width * unit * squeeze / 2, (top + bottom) / 2, scale)
-            glyphs.draw(
+            face.draw(
                 canvas,
                 character,
                 origin=(x, y),
@@ -341,9 +185,9 @@ def _draw_lines(
             x += (width * unit + gap) * squeeze
 
 
-def _widths(line: str, seal: bool) -> list[float]:
+def _widths(line: str, seal: bool, face: Face) -> list[float]:
     """The characters' widths in cell units; a seal widens the first gap."""
-    widths = [glyphs.width(character) for character in line]
+    widths = [face.width(character) for character in line]
     if seal and " " in line:
         widths[line.index(" ")] = _SEAL_GAP
     return widths

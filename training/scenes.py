@@ -15,23 +15,29 @@ import numpy as np
 
 from training import plates
 from training.degrade import Picture, spoil
-from training.plates import Colour, small_print
+from training.layouts import Colour, anywhere
+from training.plates import small_print
 
 NARROWEST = 16.0
 """Pixels of a plate's width below which it is no longer told: nothing could be read of it."""
 _MM = 1800.0  # a vehicle's width
 _FRONT = (420, 336)  # pixels of a flat front at scale 1, so 1 pixel is some 4.3 mm
 _WORDS = ("NORDLINE", "CARGO", "TAXI", "POLICE", "BAKERY", "EXPRESS", "RENTAL", "TRANSPORT", "24H")
+_LIKE = (1.3, 6.0)  # width over height of boards that could be taken for plates
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """``image`` (height, width, 3) BGR uint8; ``corners`` (plates, 4, 2) float32 in its pixels,
     each from the plate's upper left as one reads it, clockwise.
+
+    ``doubtful`` (plates, 4, 2): plates that are cut, half hidden or too small: neither right
+    nor wrong to be found.
     """
 
     image: Picture
     corners: np.ndarray
+    doubtful: np.ndarray
 
 
 def sample(
@@ -47,17 +53,23 @@ def sample(
     rng = np.random.default_rng(seed)
     chance = random.Random(seed)
     image = _background(rng, size, backgrounds)
-    _letter(image, rng, int(rng.integers(0, 4)))
+    lettered(image, rng, int(rng.integers(0, 4)))
     found: list[np.ndarray] = []
+    doubtful: list[np.ndarray] = []
     vehicles = int(rng.choice((0, 1, 2, 3, 4), p=(0.1, 0.4, 0.25, 0.15, 0.1)))
     # From afar to near, so that the near one hides the others.
     for width in sorted(np.exp(rng.uniform(np.log(70), np.log(1.25 * size[0]), vehicles))):
-        found = _put(image, found, rng, chance, float(width))
+        target, corners = _put(image, rng, chance, float(width))
+        doubtful += [one for one in found if _hidden(target, one) > 0.1]
+        doubtful = [one for one in doubtful if _hidden(target, one) < 0.9]
+        found = [one for one in found if _hidden(target, one) <= 0.1]
+        if corners is not None:
+            (found if _told(corners, size) else doubtful).append(corners)
     image = spoil(image, rng, harm)
     if rng.random() < 0.35:
         _overlay(image, rng)
-    kept = [corners for corners in found if _told(corners, size)]
-    return Sample(image, np.array(kept, np.float32).reshape(-1, 4, 2))
+    kept, unsure = (np.array(some, np.float32).reshape(-1, 4, 2) for some in (found, doubtful))
+    return Sample(image, kept, unsure)
 
 
 def samples(
@@ -95,7 +107,7 @@ def _colour(rng: np.random.Generator, dark: float = 0.0, light: float = 1.0) -> 
     return blue, green, red
 
 
-def _shaded(rng: np.random.Generator, size: tuple[int, int]) -> Picture:
+def shaded(rng: np.random.Generator, size: tuple[int, int]) -> Picture:
     """A surface: one colour turning into another, with a grain."""
     w, h = size
     a, b = (np.array(_colour(rng), np.float32) for _ in range(2))
@@ -121,7 +133,7 @@ def _background(
         found = cv2.resize(chosen[y : y + ch, x : x + cw], size, interpolation=cv2.INTER_AREA)
         return found[:, ::-1].copy() if rng.random() < 0.5 else found
     horizon = int(h * rng.uniform(0.05, 0.6))
-    image = np.vstack((_shaded(rng, (w, horizon)), _shaded(rng, (w, h - horizon))))
+    image = np.vstack((shaded(rng, (w, horizon)), shaded(rng, (w, h - horizon))))
     for _ in range(rng.integers(2, 14)):  # houses, fences, trees, shop windows
         x, y = rng.uniform(-0.1, 1) * w, rng.uniform(0, 1.1) * horizon
         bw, bh = rng.uniform(0.03, 0.4) * w, rng.uniform(0.05, 0.5) * h
@@ -149,21 +161,29 @@ def _words(rng: np.random.Generator) -> str:
     return f"{text[: len(text) // 2]} {text[len(text) // 2 :]}" if rng.random() < 0.3 else text
 
 
-def _letter(image: Picture, rng: np.random.Generator, boards: int) -> None:
-    """Signs and shop boards, larger than plates, or of other shapes than theirs."""
+def lettered(
+    image: Picture, rng: np.random.Generator, boards: int, away: np.ndarray | None = None
+) -> None:
+    """Put signs and shop boards into a picture, none of which could be a plate: those of a
+    plate's shape bear a word. None comes upon ``away``, corners (n, 4, 2).
+    """
     h, w = image.shape[:2]
     for _ in range(boards):
         bw = int(rng.uniform(0.06, 0.4) * w)
-        text = _words(rng)
         bh = int(bw * rng.uniform(0.15, 1.2))
+        text = _words(rng)
+        if _LIKE[0] < bw / bh < _LIKE[1] and any(sign.isdigit() for sign in text):
+            letters = list(string.ascii_uppercase)
+            text = "".join(rng.choice(letters, int(rng.integers(2, 11))))
         ground, ink = _colour(rng), _colour(rng)
         board = np.full((bh + 2, bw + 2, 3), ground, np.uint8)
         height = min(0.7 * bh, 1.5 * bw / len(text))
         small_print(board, text, (bw / 2, bh / 2), max(4.0, height * rng.uniform(0.4, 1)), ink)
         corners = np.array(((0, 0), (bw, 0), (bw, bh), (0, bh)), np.float32)
         place = np.array((rng.uniform(-0.1, 0.9) * w, rng.uniform(-0.1, 0.7) * h))
-        target = corners + place + rng.normal(0, bh * 0.06, (4, 2))
-        _warp_onto(image, board, corners, target.astype(np.float32))
+        target = (corners + place + rng.normal(0, bh * 0.06, (4, 2))).astype(np.float32)
+        if away is None or not any(_hidden(target, one) > 0 for one in away):
+            warp_onto(image, board, corners, target)
 
 
 def _overlay(image: Picture, rng: np.random.Generator) -> None:
@@ -185,13 +205,9 @@ def _overlay(image: Picture, rng: np.random.Generator) -> None:
 
 
 def _put(
-    image: Picture,
-    before: list[np.ndarray],
-    rng: np.random.Generator,
-    chance: random.Random,
-    width: float,
-) -> list[np.ndarray]:
-    """Put a vehicle ``width`` pixels wide into the picture; the plates that can be seen then."""
+    image: Picture, rng: np.random.Generator, chance: random.Random, width: float
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Put a vehicle ``width`` pixels wide into the picture: its outline, its plate's corners."""
     h, w = image.shape[:2]
     scale = float(np.clip(1.3 * width / _FRONT[0], 0.4, 2.5))
     front, corners = _front(rng, chance, scale)
@@ -211,22 +227,19 @@ def _put(
     bent[:, 0] *= 1 + pitch * np.array((-1, -1, 1, 1)) * 0.5
     bent[:, 1] += yaw * bent[:, 0] * 0.5  # seen from above and aside the front climbs or falls
     target = (bent @ rotate.T + middle + (x, y)).astype(np.float32)
-    turned = _warp_onto(image, front, flat, target)
-    seen = [one for one in before if not _hides(target, one)]
-    if corners is not None:
-        seen.append(cv2.perspectiveTransform(corners[None].astype(np.float32), turned)[0])
-    return seen
+    turned = warp_onto(image, front, flat, target)
+    if corners is None:
+        return target, None
+    return target, cv2.perspectiveTransform(corners[None].astype(np.float32), turned)[0]
 
 
-def _hides(target: np.ndarray, corners: np.ndarray) -> bool:
-    """Whether a shape covers a plate, or a part of it."""
+def _hidden(target: np.ndarray, corners: np.ndarray) -> float:
+    """How much of a plate a shape covers, 0 to 1."""
     area, _ = cv2.intersectConvexConvex(target, corners.astype(np.float32))
-    return area > 0.1 * cv2.contourArea(corners.astype(np.float32))
+    return float(area) / max(cv2.contourArea(corners.astype(np.float32)), 1e-6)
 
 
-def _warp_onto(
-    image: Picture, flat: Picture, corners: np.ndarray, target: np.ndarray
-) -> np.ndarray:
+def warp_onto(image: Picture, flat: Picture, corners: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Draw a flat picture into another by its corners' places; the transform."""
     turn = cv2.getPerspectiveTransform(corners, target)
     x0, y0 = np.maximum(np.floor(target.min(0)).astype(int), 0)
@@ -249,7 +262,7 @@ def _front(
 ) -> tuple[Picture, np.ndarray | None]:
     """A vehicle's front or rear, flat, and its plate's corners; None where it has no plate."""
     w, h = (round(side * scale) for side in _FRONT)
-    front = _shaded(rng, (w, h))
+    front = shaded(rng, (w, h))
     paint = np.array(_colour(rng), np.float32)
     front = (front * 0.25 + paint * 0.75).astype(np.uint8)
     glass = int(h * rng.uniform(0.25, 0.45))
@@ -275,6 +288,22 @@ def _front(
     return front, _plate_onto(front, rng, chance, low)
 
 
+def worn(drawn: Picture, rng: np.random.Generator) -> Picture:
+    """A plate as it may be after years: faded, over a picture as states print it, dirty."""
+    h, w = drawn.shape[:2]
+    light = drawn.astype(np.float32)
+    if rng.random() < 0.3:
+        light *= 0.5 + 0.5 * np.array(_colour(rng, 0.5, 1), np.float32) / 255
+    if rng.random() < 0.3:  # hills, a sky, a flag
+        printed = rng.uniform(0.45, 1, (int(rng.integers(2, 6)), int(rng.integers(2, 8)), 3))
+        light *= cv2.resize(printed.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.15:
+        dirt = rng.standard_normal((6, 14, 1), np.float32)
+        dirt = np.clip(cv2.resize(dirt, (w, h)), 0, 1.5)[..., None] * 0.35
+        light = light * (1 - dirt) + np.array((60, 80, 95), np.float32) * dirt
+    return np.clip(light, 0, 255).astype(np.uint8)
+
+
 def _grille(front: Picture, rng: np.random.Generator, top: float, low: float) -> None:
     h, w = front.shape[:2]
     a = round(rng.uniform(0.2, 0.35) * w), round(top + 0.05 * h)
@@ -295,17 +324,10 @@ def _plate_onto(
 ) -> np.ndarray:
     """Screw a plate of any country on, perhaps in a frame, perhaps dirty; its corners."""
     w = front.shape[1]
-    layout = chance.choice(sorted(plates.LAYOUTS))
-    plate = plates.chance(layout, chance)
+    plate = plates.chance(anywhere(chance), chance)
     wide = plate.layout.size[0] / _MM * w * rng.uniform(0.85, 1.15)
     drawn = plates.picture(plate, max(24, round(wide)))
-    if rng.random() < 0.3:  # faded, or another colour of ground
-        ground = np.array(_colour(rng, 0.5, 1), np.float32) / 255
-        drawn = (drawn * (0.5 + 0.5 * ground)).astype(np.uint8)
-    if rng.random() < 0.15:
-        dirt = rng.standard_normal((6, 14, 1), np.float32)
-        dirt = np.clip(cv2.resize(dirt, drawn.shape[1::-1]), 0, 1.5)[..., None] * 0.35
-        drawn = (drawn * (1 - dirt) + np.array((60, 80, 95)) * dirt).astype(np.uint8)
+    drawn = worn(drawn, rng)
     ph, pw = drawn.shape[:2]
     x = round(w * (0.5 if rng.random() < 0.85 else rng.uniform(0.3, 0.7)) - pw / 2)
     y = round(min(low, front.shape[0] - ph - 2) - ph / 2)

@@ -45,14 +45,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--metrics-port", type=int, metavar="PORT", help="serve Prometheus metrics (usually 8001)"
     )
     parser.add_argument("--model", metavar="PATH", help="a YOLO model of vehicles")
-    parser.add_argument("--plate-model", metavar="PATH", help="a YOLO model of plates")
+    parser.add_argument(
+        "--plate-model", metavar="PATH", help="what finds plates, instead of ALPR_DETECTOR"
+    )
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Read every camera until SIGTERM, SIGINT or the end of all sources; exit code 0."""
-    if arguments.model or arguments.plate_model:
-        flag = "--model" if arguments.model else "--plate-model"
-        raise ConfigError(f"{flag} needs the extra `yolo`, which is not there yet; leave it out")
+    if arguments.model:
+        raise ConfigError("--model needs the extra `yolo`, which is not there yet; leave it out")
+    if arguments.plate_model and not arguments.plate_model.endswith(".onnx"):
+        raise ConfigError(
+            f"--plate-model {arguments.plate_model}: give the .onnx that training.detector.export "
+            "made; YOLO's models need the extra `yolo`, which is not there yet"
+        )
     if arguments.skip_frames < 0:
         raise ConfigError(f"--skip-frames {arguments.skip_frames} is below 0; give 0 or more")
     cameras = cameras_of(settings)
@@ -73,6 +79,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.metrics_port is not None:
         _serve_metrics(arguments.metrics_port, registry)
 
+    detector = open_detector(arguments.plate_model or settings.detector)
     begin_process("edge", settings, arguments.debug)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -94,7 +101,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             codec,
             open_images(settings),
             stop,
-            detector=open_detector(),
+            detector=detector,
             recogniser=open_recogniser(),
             host=host,
             settings=pipeline,

@@ -3,6 +3,7 @@
 Schemathesis makes requests from the description, good ones and broken ones, for every endpoint.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -26,7 +27,7 @@ from tests.api.watched import Watched
 from tests.api.world import World
 from tests.projections import alerts as made
 
-EXAMPLES = 8
+EXAMPLES = 20 if os.environ.get("CI") == "true" else 8
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -31,9 +31,15 @@ class Counted:
         self.looks: list[Look] = []
         self.readings = 0
 
+    def scale(self, width: int, height: int) -> float:
+        return self._detector.scale(width, height)
+
     def detect(self, image: np.ndarray, looks: Sequence[Look] | None = None) -> list[Detection]:
         self.looks += looks or []
         return self._detector.detect(image, looks)
+
+    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> list[np.ndarray]:
+        return self._recogniser.crops(image, detection, margin)
 
     def recognise(self, plates: Sequence[Sequence[np.ndarray]]) -> list[Reading]:
         self.readings += len(plates)

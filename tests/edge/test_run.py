@@ -237,3 +237,24 @@ def test_a_camera_that_is_away_is_told_of_by_heartbeats(
     assert {beat["state"] for beat in beats} == {"reconnecting"}
     times = [record["captured_at"] for _, record in records]
     assert times == sorted(times)
+
+
+def test_a_camera_whose_roi_lies_outside_its_picture_is_told_and_the_others_go_on(
+    film: Film,
+    log: SqliteLog,
+    codec: Codec,
+    models: tuple[TextPlateDetector, TextRecogniser],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = film(drive_by("34A-231.26", 5), "film.mp4")
+    cameras = [
+        Camera("CAM-1", str(path), roi=(700, 0, 900, 300)),
+        Camera("CAM-2", str(path)),
+    ]
+    stop = threading.Event()
+    run_cameras(cameras, log, codec, None, stop, detector=models[0], recogniser=models[1])
+    assert "CAM-1" in caplog.text
+    assert "roi [700, 0, 900, 300] lies outside the picture of 640 x 360 pixels" in caplog.text
+    names = [name for name, _ in records_of(log, codec, "CAM-2")]
+    assert "PlateRead" in names
+    assert names[-1] == "SourceEnded"

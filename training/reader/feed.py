@@ -1,0 +1,144 @@
+"""What the reader learns from: straightened plates as a detector's corners give them."""
+
+import random
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from training import plates, scenes
+from training.degrade import Picture, spoil
+from training.faces import faces
+from training.layouts import LAYOUTS, Layout, anywhere
+from training.plates import Plate
+
+SIZE = (192, 64)
+"""Pixels of width and height of a straightened plate."""
+MARGIN = 0.06
+"""Of the plate's height, left around it."""
+COUNTRIES = ("", *sorted({layout.country[:2] for layout in LAYOUTS.values()}))
+"""What the reader can take a plate's country for; '' is none of these."""
+_DRAWN = 320  # pixels of width at which a plate is drawn
+_NARROW, _WIDE = 36.0, 230.0  # pixels of width at which a camera sees it
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """``image`` (64, 192, 3) BGR uint8, its lines from the top, letters and digits alone, and
+    the number of its country among COUNTRIES.
+    """
+
+    image: Picture
+    lines: tuple[str, ...]
+    country: int
+
+
+def crop(seed: int) -> Crop:
+    """The plate of this seed; always the same."""
+    rng, chance = np.random.default_rng((seed, 11)), random.Random(seed)
+    plate = _plate(chance)
+    face = chance.choice(faces()) if chance.random() < 0.6 else faces()[0]
+    drawn = scenes.worn(plates.picture(plate, _DRAWN, face), rng)
+    drawn = _mounted(drawn, rng)
+    seen, corners = _seen(drawn, rng)
+    seen = spoil(seen, rng, 0.8)
+    lines = tuple("".join(sign for sign in line if sign.isalnum()) for line in plate.lines)
+    return Crop(_straight(seen, corners, rng), lines, COUNTRIES.index(plate.layout.country[:2]))
+
+
+def crops(seed: int) -> Iterator[Crop]:
+    """One after another without an end; those of another seed are others."""
+    number = seed << 40
+    while True:
+        yield crop(number)
+        number += 1
+
+
+def _plate(chance: random.Random) -> Plate:
+    """A plate by its country's grammar, or of its shape with any signs: to be read, not guessed."""
+    layout = anywhere(chance)
+    plate = plates.chance(layout, chance)
+    if chance.random() < 0.45:
+        plate = Plate(layout, tuple(_scrambled(line, layout, chance) for line in plate.lines))
+    return plate
+
+
+def _scrambled(line: str, layout: Layout, chance: random.Random) -> str:
+    signs = string.ascii_uppercase + string.digits
+    text = "".join(chance.choice(signs) if sign.isalnum() else sign for sign in line)
+    kind = chance.random()
+    if kind < 0.15 and len(text) > 3:
+        text = text[1:]
+    elif kind < 0.25:
+        text = "".join(sign for sign in text if sign.isalnum())
+    return text
+
+
+def _mounted(drawn: Picture, rng: np.random.Generator) -> Picture:
+    """A plate with bolts, perhaps in a frame that hides its rim, or behind a tow bar."""
+    h, w = drawn.shape[:2]
+    out = drawn.copy()
+    colour = tuple(int(v) for v in rng.uniform(0, 255, 3))
+    if rng.random() < 0.35:
+        for x, y in ((0.18, 0.1), (0.82, 0.1), (0.18, 0.9), (0.82, 0.9))[
+            :: int(rng.integers(1, 3))
+        ]:
+            cv2.circle(out, (round(x * w), round(y * h)), round(rng.uniform(2, 6)), colour, -1)
+    if rng.random() < 0.3:  # a dealer's frame, thicker below
+        rim = rng.uniform(0.01, 0.05) * h
+        below = round(rim + rng.uniform(0, 0.1) * h)
+        cv2.rectangle(out, (0, 0), (w - 1, h - 1), colour, max(1, round(2 * rim)))
+        cv2.rectangle(out, (0, h - below), (w, h), colour, -1)
+    if rng.random() < 0.06:
+        y = round(rng.uniform(0.05, 0.95) * h)
+        cv2.line(
+            out, (0, y), (w, round(y + rng.normal(0, 0.1) * h)), colour, int(rng.integers(1, 5))
+        )
+    return out
+
+
+def _seen(drawn: Picture, rng: np.random.Generator) -> tuple[Picture, np.ndarray]:
+    """A plate on a vehicle as a camera sees it, and its corners."""
+    h, w = drawn.shape[:2]
+    wide = float(np.exp(rng.uniform(np.log(_NARROW), np.log(_WIDE))))
+    yaw, pitch, roll = rng.normal(0, 0.45), rng.normal(0, 0.25), rng.normal(0, 0.08)
+    high = wide * h / w * np.cos(min(abs(pitch), 1.0))
+    across = wide * max(0.45, np.cos(yaw))
+    box = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)), np.float64) * (across / 2, high / 2)
+    box[:, 1] *= 1 + 0.18 * np.sin(yaw) * np.array((-1, 1, 1, -1))
+    box[:, 0] *= 1 + 0.08 * np.sin(pitch) * np.array((-1, -1, 1, 1))
+    box[:, 1] += 0.3 * np.sin(yaw) * rng.uniform(-1, 1) * box[:, 0]  # seen from above and aside
+    turn = np.array(((np.cos(roll), -np.sin(roll)), (np.sin(roll), np.cos(roll))))
+    box = box @ turn.T
+    size = np.ceil(np.ptp(box, axis=0) * 1.3 + 12).astype(int)
+    corners = (box - box.min(0) + (size - np.ptp(box, axis=0)) / 2).astype(np.float32)
+    ground = scenes.shaded(rng, (int(size[0]), int(size[1])))
+    factor = max(1.0, w / max(wide, 1.0))
+    soft = cv2.GaussianBlur(drawn, (0, 0), 0.35 * factor) if factor > 1.2 else drawn
+    flat = np.array(((0, 0), (w, 0), (w, h), (0, h)), np.float32)
+    scenes.warp_onto(ground, soft, flat, corners)
+    return ground, corners
+
+
+def _straight(seen: Picture, corners: np.ndarray, rng: np.random.Generator) -> Picture:
+    """The plate straightened by corners that are about right, as a detector's are."""
+    sides = np.linalg.norm(corners[1] - corners[0]), np.linalg.norm(corners[3] - corners[0])
+    off = rng.normal(0, 1, (4, 2)) * (0.012, 0.035) + rng.normal(0, 1, 2) * (0.012, 0.03)
+    told = corners + off * sides
+    return straightened(seen, told.astype(np.float32))
+
+
+def straightened(image: Picture, quad: np.ndarray) -> Picture:
+    """A plate of a picture, by its corners, at the size and with the margin that the reader has."""
+    width, height = SIZE
+    across = float(np.linalg.norm(quad[1] - quad[0]) + np.linalg.norm(quad[2] - quad[3])) / 2
+    down = float(np.linalg.norm(quad[3] - quad[0]) + np.linalg.norm(quad[2] - quad[1])) / 2
+    aside, above = MARGIN * down / max(across + 2 * MARGIN * down, 1e-6), MARGIN / (1 + 2 * MARGIN)
+    x, y = aside * width, above * height
+    to = np.array(((x, y), (width - x, y), (width - x, height - y), (x, height - y)), np.float32)
+    turn = cv2.getPerspectiveTransform(quad.astype(np.float32), to)
+    return cv2.warpPerspective(
+        image, turn, SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )

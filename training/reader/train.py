@@ -1,0 +1,127 @@
+"""Training the reader: `python -m training.reader.train --out weights.pt`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training import runs, weights
+from training.loop import Pace, batches, learn, positive
+from training.reader.feed import Crop, crops
+from training.reader.net import COLUMNS, SIGNS, ReaderNet
+
+_COUNTRY = 0.2  # of the loss
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that decides what is learned: the same recipe gives the same weights on one machine."""
+
+    seed: int = 1
+    steps: int = 6000
+    batch: int = 64
+    rate: float = 2e-3
+    decay: float = 0.02
+    warm: int = 300
+    widths: tuple[int, int, int, int] = (20, 40, 64, 96)
+    workers: int = 2
+    after: str = ""
+    """The first of the SHA-256 of the weights that it goes on from; '' begins with chance."""
+
+
+TOY = Recipe(steps=400, batch=32, warm=40, widths=(12, 20, 32, 48))
+"""So small that it is trained in minutes on two cores, and clearly better than nothing."""
+
+
+def train(
+    recipe: Recipe,
+    told: runs.Run,
+    *,
+    begun: ReaderNet | None = None,
+    keep: Path | None = None,
+) -> ReaderNet:
+    """The network that the recipe makes of drawn plates; its averaged weights.
+
+    It goes on from ``begun``, if that is given. Every 500 steps the weights are kept in ``keep``.
+    """
+    torch.manual_seed(recipe.seed)
+    net = (begun or ReaderNet(recipe.widths)).train().to(memory_format=torch.channels_last)
+    examples = batches(
+        lambda worker: crops(recipe.seed * 64 + worker), recipe.batch, recipe.workers
+    )
+    pace = Pace(recipe.steps, recipe.rate, recipe.decay, recipe.warm)
+    kept = None if keep is None else partial(weights.keep, recipe=recipe, path=keep)
+    trained = learn(net, pace, lambda: losses(net, next(examples)), told, kept)
+    assert isinstance(trained, ReaderNet)
+    return trained
+
+
+def losses(net: nn.Module, batch: Sequence[Crop]) -> dict[str, Tensor]:
+    """``signs``: how unlikely each row's text is, a plate's rows together, by CTC, by sign.
+    ``country``: how unlikely its country is.
+    """
+    stacked = torch.from_numpy(np.stack([one.image for one in batch])).permute(0, 3, 1, 2).float()
+    said, country = net(stacked)
+    rows = said.reshape(2 * len(batch), COLUMNS, -1).log_softmax(2).transpose(0, 1)
+    texts = [line for one in batch for line in (*one.lines, "")[:2]]
+    target = torch.tensor([SIGNS.index(sign) + 1 for text in texts for sign in text])
+    lengths = torch.tensor([len(text) for text in texts])
+    steps = torch.full_like(lengths, COLUMNS)
+    unlikely = F.ctc_loss(rows, target, steps, lengths, reduction="none", zero_infinity=True)
+    known = torch.tensor([one.country for one in batch])
+    return {
+        "signs": unlikely.sum() / max(1, len(target)),
+        "country": _COUNTRY * F.cross_entropy(country, known),
+    }
+
+
+def restore(path: Path) -> tuple[ReaderNet, Recipe]:
+    """A network and the recipe that it came from, as training kept them. Raises WeightsError."""
+    return weights.restored(path, Recipe, ReaderNet)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.reader.train", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights, .pt")
+    parser.add_argument("--toy", action="store_true", help="a small network, for minutes")
+    parser.add_argument("--steps", type=positive, metavar="N")
+    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--rate", type=float, metavar="RATE", help="of learning, at its highest")
+    parser.add_argument("--from", dest="begin", type=Path, metavar="FILE", help="to go on from")
+    parser.add_argument("--threads", type=positive, default=2, metavar="N")
+    chosen = parser.parse_args(arguments)
+    cv2.setNumThreads(1)  # no thread of its own may be lost when the workers are forked
+    recipe, begun = TOY if chosen.toy else Recipe(), None
+    try:
+        if chosen.begin is not None:
+            begun, recipe = restore(chosen.begin)
+            after = sha256(chosen.begin.read_bytes()).hexdigest()[:16]
+            recipe = replace(recipe, after=after, seed=recipe.seed + 1)
+    except weights.WeightsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    given = {name: getattr(chosen, name) for name in ("steps", "seed", "rate")}
+    recipe = replace(recipe, **{name: v for name, v in given.items() if v is not None})
+    torch.set_num_threads(chosen.threads)
+    with runs.run("plate-reader", asdict(recipe)) as told:
+        net = train(recipe, told, begun=begun, keep=chosen.out)
+        weights.keep(net, recipe, chosen.out)
+        told.file(chosen.out)
+    print(chosen.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

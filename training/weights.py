@@ -1,0 +1,48 @@
+"""Weights on disk, with the recipe that they came from."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+N = TypeVar("N", bound=nn.Module)
+R = TypeVar("R")
+
+
+class WeightsError(ValueError):
+    """A file holds no weights that can be used; says which, why, and what to do."""
+
+
+def keep(net: nn.Module, recipe: Any, path: Path) -> None:
+    """Write weights and recipe, a dataclass; what was there stays whole until they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    torch.save({"recipe": json.dumps(asdict(recipe)), "weights": net.state_dict()}, beside)
+    os.replace(beside, path)
+
+
+def restored(path: Path, recipe: Callable[..., R], net: Callable[[Any], N]) -> tuple[N, R]:
+    """The network of a file, ready to be used, and its recipe; nothing in the file is run.
+
+    ``recipe`` makes one of its fields, ``net`` a network of its widths. Raises WeightsError.
+    """
+    cure = "give a .pt that this network's training kept"
+    try:
+        found = torch.load(path, weights_only=True)
+        known, weights = json.loads(found["recipe"]), found["weights"]
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: there is no such file; {cure}") from error
+    except Exception as error:  # whatever a file that is something else makes PyTorch say
+        raise WeightsError(f"{path} holds no weights ({type(error).__name__}); {cure}") from error
+    try:
+        widths = tuple(known["widths"])
+        made, fresh = recipe(**{**known, "widths": widths}), net(widths)
+        fresh.load_state_dict(weights)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path} holds the weights of another network; {cure}") from error
+    return fresh.eval(), made
