@@ -218,7 +218,7 @@ def _put(
     # Low in the picture, and lower the nearer it is.
     y = rng.uniform(0.35, 1.1) * h - high * rng.uniform(0.5, 1)
     box = np.array(((0, 0), (width, 0), (width, high), (0, high)))
-    turn = rng.normal(0, 0.05)
+    turn = rng.normal(0, 0.05 if rng.random() < 0.75 else 0.2)
     rotate = np.array(((np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn))))
     yaw, pitch, squeeze = rng.normal(0, 0.12), rng.normal(0, 0.06), rng.uniform(0.6, 1)
     middle = box.mean(0)

@@ -7,8 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+import onnx
 import torch
-from torch import nn
+from onnx import numpy_helper
+from torch import Tensor, nn
 
 N = TypeVar("N", bound=nn.Module)
 R = TypeVar("R")
@@ -31,10 +33,9 @@ def restored(path: Path, recipe: Callable[..., R], net: Callable[[Any], N]) -> t
 
     ``recipe`` makes one of its fields, ``net`` a network of its widths. Raises WeightsError.
     """
-    cure = "give a .pt that this network's training kept"
+    cure = "give a .pt that this network's training kept, or an .onnx that was made of one"
     try:
-        found = torch.load(path, weights_only=True)
-        known, weights = json.loads(found["recipe"]), found["weights"]
+        known, weights = _of_onnx(path) if path.suffix == ".onnx" else _of_torch(path)
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: there is no such file; {cure}") from error
     except Exception as error:  # whatever a file that is something else makes PyTorch say
@@ -42,7 +43,25 @@ def restored(path: Path, recipe: Callable[..., R], net: Callable[[Any], N]) -> t
     try:
         widths = tuple(known["widths"])
         made, fresh = recipe(**{**known, "widths": widths}), net(widths)
-        fresh.load_state_dict(weights)
+        fresh.load_state_dict({**_counts(fresh), **weights})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path} holds the weights of another network; {cure}") from error
     return fresh.eval(), made
+
+
+def _of_torch(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    found = torch.load(path, weights_only=True)
+    return json.loads(found["recipe"]), found["weights"]
+
+
+def _of_onnx(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What export put into a model: its layers are as they were trained, under their names."""
+    model = onnx.load(str(path))
+    recipe = {each.key: each.value for each in model.metadata_props}["recipe"]
+    held = {each.name: numpy_helper.to_array(each).copy() for each in model.graph.initializer}
+    return json.loads(recipe), {name: torch.from_numpy(value) for name, value in held.items()}
+
+
+def _counts(net: nn.Module) -> dict[str, Tensor]:
+    """The steps that norms have counted, which ONNX has no place for."""
+    return {k: v for k, v in net.state_dict().items() if k.endswith("num_batches_tracked")}

@@ -15,7 +15,12 @@ from training.detector.road import RoadFrame
 SIZE = (384, 288)
 """Pixels of width and height of an example."""
 _NARROW, _WIDE = 18.0, 300.0  # pixels of the plates that a part is chosen for
-_SHOWN = 0.9  # of a plate's area inside the part, from which it is whole
+_SHOWN = 0.9  # of a plate's area inside the part, from which it is whole,
+_CUT = 0.75  # and below which it is none: what the rest says, nobody can know
+_SEEN = 18.0  # of 255, between a plate's dark and light, from which it can be seen,
+_UNSEEN = 8.0  # and below which it is none
+_ROLLED = 0.35  # of the parts are turned as a whole,
+_ROLL = 7.0  # by so many degrees or about
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +83,30 @@ class Feed:
         if rng.random() < self._real:
             frame = self._frames[int(rng.integers(len(self._frames)))]
             known = self._exchange(frame)
-            part = _part(known, rng)
+            part = _rolled(_part(known, rng), rng)
             part.image = _other_camera(part.image, rng)
             if rng.random() < 0.6:
                 part.image = spoil(part.image, rng, 0.5)
         else:
-            part = _part(self._scene(), rng)
-        return Example(part.image, part.corners, part.exact, part.doubtful)
+            part = _rolled(_part(self._scene(), rng), rng)
+        return _seen(part)
 
     def _exchange(self, frame: RoadFrame) -> _Known:
         """A frame, mirrored half the time, and then with other plates most of the time."""
         image, corners = frame.image, road.quads(frame.boxes)
         exact = np.zeros(len(corners), bool)
         if self._rng.random() < 0.5:
-            image = np.ascontiguousarray(image[:, ::-1])
+            image = np.asarray(cv2.flip(image, 1), np.uint8)
             corners[..., 0] = image.shape[1] - corners[..., 0]
             corners = corners[:, [1, 0, 3, 2]]
-        if len(corners) and self._rng.random() < 0.7:
+        else:
             image = image.copy()
+        if len(corners) and self._rng.random() < 0.7:
             for n, quad in enumerate(corners):
                 if self._rng.random() < 0.9:
                     corners[n] = road.exchanged(image, quad, self._rng, self._chance)
                     exact[n] = True
         if self._rng.random() < 0.3:
-            image = image.copy()
             scenes.lettered(image, self._rng, int(self._rng.integers(1, 4)), corners)
         return _Known(image, corners, exact, np.zeros((0, 4, 2), np.float32))
 
@@ -143,10 +148,44 @@ def _part(known: _Known, rng: np.random.Generator) -> _Known:
     shown = np.array([_inside(quad, width, height) for quad in corners], np.float32)
     wide = np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1)
     whole = (shown >= _SHOWN) & (wide >= 0.8 * scenes.NARROWEST)
-    half = (shown > 0.05) & ~whole
-    return _Known(
-        image, corners[whole], known.exact[whole], np.concatenate((doubtful, corners[half]))
+    unsure = np.concatenate((doubtful, corners[~whole]))
+    left = [quad for quad in unsure if _inside(quad, width, height) >= _CUT]
+    left = np.array(left, np.float32).reshape(-1, 4, 2)
+    return _Known(image, corners[whole], known.exact[whole], left)
+
+
+def _rolled(part: _Known, rng: np.random.Generator) -> _Known:
+    """The part as a camera gives it that hangs askew: not where only upright boxes are known."""
+    if not part.exact.all() or rng.random() > _ROLLED:
+        return part
+    width, height = SIZE
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.normal(0, _ROLL)), 1.0)
+    image = cv2.warpAffine(
+        part.image, turn, SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    corners, doubtful = (
+        (quads @ turn[:, :2].T + turn[:, 2]).astype(np.float32)
+        for quads in (part.corners, part.doubtful)
+    )
+    shown = np.array([_inside(quad, width, height) for quad in corners], np.float32)
+    whole, half = shown >= _SHOWN, (shown >= _CUT) & (shown < _SHOWN)
+    unsure = np.concatenate((doubtful, corners[half]))
+    return _Known(np.asarray(image, np.uint8), corners[whole], part.exact[whole], unsure)
+
+
+def _seen(part: _Known) -> Example:
+    """The example of a part: plates that are too dark or too pale to be seen are none."""
+    width, height = SIZE
+    grey = cv2.cvtColor(part.image, cv2.COLOR_BGR2GRAY)
+    contrast = np.zeros(len(part.corners), np.float32)
+    for n, quad in enumerate(part.corners):
+        low = np.clip(quad.min(0), 0, (width - 1, height - 1)).astype(int)
+        high = np.clip(np.ceil(quad.max(0)), low + 1, SIZE).astype(int)
+        inside = grey[low[1] : high[1], low[0] : high[0]]
+        contrast[n] = np.subtract(*np.percentile(inside, (95, 5)))
+    seen = contrast >= _SEEN
+    unsure = np.concatenate((part.doubtful, part.corners[~seen & (contrast >= _UNSEEN)]))
+    return Example(part.image, part.corners[seen], part.exact[seen], unsure)
 
 
 def _other_camera(image: Picture, rng: np.random.Generator) -> Picture:

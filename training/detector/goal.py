@@ -13,6 +13,7 @@ _WIDTHS = ((0.0, 84.0), (60.0, 190.0), (140.0, 1e9))
 _CORE = 0.3  # of a plate's width and height from its middle, in which cells answer for it
 _LEAST = 0.75  # strides from its middle, in which they do whatever its size
 _AROUND = (0.65, 0.8)  # of width and height from the middle, where other cells may say anything
+_OTHERS = 1.3  # times beyond a level's widths, from which its cells in a plate's core say none
 _FLOOR = 0.2  # the score that a cell is to give at the least, while its corners are bad
 _EASY = 2.0  # the power by which what is none counts less, the surer of it the network is
 
@@ -38,9 +39,10 @@ def loss(
     for number, (corners, exact, doubtful) in enumerate(plates):
         for quads in (corners, doubtful):
             if len(quads):
-                a, b, _ = _places(points, quads)
-                near = ((a.abs() < _AROUND[0]) & (b.abs() < _AROUND[1])).any(0)
-                weight[number, near] = 0.0
+                a, b, (width, _) = _places(points, quads)
+                near = (a.abs() < _AROUND[0]) & (b.abs() < _AROUND[1])
+                core = (a.abs() < _CORE) & (b.abs() < _CORE) & _others(strides, width)
+                weight[number, (near & ~core).any(0)] = 0.0
         if len(corners):
             cell, plate = _answering(points, strides, corners)
             pictures.append(torch.full_like(cell, number))
@@ -94,9 +96,8 @@ def _places(points: Tensor, quads: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor
 def _answering(points: Tensor, strides: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
     """The cells that answer for plates: their numbers and their plates'."""
     a, b, (width, height) = _places(points, corners)
-    low, high = (torch.tensor([limits[side] for limits in _WIDTHS]) for side in (0, 1))
-    level = (strides.log2() - 3).long()
-    mine = (width[:, None] >= low[level]) & (width[:, None] < high[level])
+    low, high = _limits(strides)
+    mine = (width[:, None] >= low) & (width[:, None] < high)
     least = _LEAST * strides
     core = (a.abs() * width[:, None] <= torch.maximum(_CORE * width[:, None], least)) & (
         b.abs() * height[:, None] <= torch.maximum(_CORE * height[:, None], least)
@@ -105,6 +106,19 @@ def _answering(points: Tensor, strides: Tensor, corners: Tensor) -> tuple[Tensor
     nearest, plate = far.min(0)
     cell = torch.nonzero(torch.isfinite(nearest)).squeeze(1)
     return cell, plate[cell]
+
+
+def _limits(strides: Tensor) -> tuple[Tensor, Tensor]:
+    """The least and the largest width that each cell's level answers for; each (cells,)."""
+    level = (strides.log2() - 3).long()
+    low, high = (torch.tensor([limits[side] for limits in _WIDTHS]) for side in (0, 1))
+    return low[level], high[level]
+
+
+def _others(strides: Tensor, width: Tensor) -> Tensor:
+    """Whether plates are clearly other levels' (plates, cells)."""
+    low, high = _limits(strides)
+    return (width[:, None] < low / _OTHERS) | (width[:, None] > high * _OTHERS)
 
 
 def _overlaps(found: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,12 +49,9 @@ class PlateNet(nn.Module):
         last = self.sides[2](coarse)
         second = self.sides[1](middle) + F.interpolate(last, scale_factor=2.0)
         first = self.sides[0](fine) + F.interpolate(second, scale_factor=2.0)
-        levels = [
-            head(smooth(level))
-            for head, smooth, level in zip(
-                self.heads, self.smooth, (first, second, last), strict=True
-            )
-        ]
+        necks = [smooth(x) for smooth, x in zip(self.smooth, (first, second, last), strict=True)]
+        with torch.autocast(pictures.device.type, enabled=False):  # corners need all the digits
+            levels = [head(neck.float()) for head, neck in zip(self.heads, necks, strict=True)]
         flat = torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)
         points, strides = cells([(level.shape[2], level.shape[3]) for level in levels])
         corners = flat[..., 1:] * (strides * _REACH)[:, None] + points.repeat(1, 4)

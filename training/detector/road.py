@@ -102,17 +102,38 @@ def exchanged(
     aside = min(1.0, wide / high / 4.5)  # how far the vehicle is turned away
     new_wide = wide * rng.uniform(1.02, 1.1)
     new_high = max(high * 1.04, new_wide / (shape * max(aside, 0.6)) * rng.uniform(0.95, 1.1))
-    slant = rng.normal(0, 0.05) * wide * (1.3 - aside)
+    slant = rng.normal(0, 0.05 if rng.random() < 0.8 else 0.15) * wide * (1.3 - aside)
     middle = np.array((x + wide / 2, y + high / 2))
     corners = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1))) * (new_wide / 2, new_high / 2)
     corners[:, 1] += np.array((-0.5, 0.5, 0.5, -0.5)) * slant
     corners += middle
     drawn = scenes.worn(plates.picture(plate, max(24, round(new_wide * 1.5))), rng)
     there = picture[max(0, int(y)) : int(bottom) + 1, max(0, int(x)) : int(right) + 1]
+    rims = _rims(rng, drawn.shape[0]) if rng.random() < 0.4 else (0, 0, 0, 0)
+    colour = tuple(int(v) for v in rng.uniform(0, 255, 3) * rng.uniform(0, 1))
+    outer = _widened(corners, drawn.shape[:2], rims)
+    drawn = cv2.copyMakeBorder(drawn, *rims, cv2.BORDER_CONSTANT, value=colour)
     drawn = _lit_as(drawn.astype(np.float32), there)
     drawn = cv2.GaussianBlur(drawn, (0, 0), rng.uniform(0.5, 2.0))
-    _paste(picture, drawn, corners.astype(np.float32))
+    _paste(picture, drawn, outer.astype(np.float32))
     return corners.astype(np.float32)
+
+
+def _rims(rng: np.random.Generator, high: int) -> tuple[int, int, int, int]:
+    """A dealer's frame around a plate ``high`` pixels high: above, below, left and right of it."""
+    rim = max(1, round(high * rng.uniform(0.02, 0.1)))
+    return round(rim * rng.uniform(1, 2)), round(rim * rng.uniform(1, 3)), rim, rim
+
+
+def _widened(
+    corners: np.ndarray, shape: tuple[int, int], rims: tuple[int, int, int, int]
+) -> np.ndarray:
+    """Where the corners of a plate with a frame come, if the plate's own come to ``corners``."""
+    (h, w), (above, below, left, right) = shape, rims
+    flat = np.array(((0, 0), (w, 0), (w, h), (0, h)), np.float32)
+    wider = flat + np.array(((-left, -above), (right, -above), (right, below), (-left, below)))
+    turn = cv2.getPerspectiveTransform(flat, corners.astype(np.float32))
+    return cv2.perspectiveTransform(wider[None].astype(np.float32), turn)[0]
 
 
 def _lit_as(drawn: np.ndarray, there: Picture) -> np.ndarray:

@@ -37,6 +37,8 @@ class Recipe:
     real: float = 0.5
     widths: tuple[int, int, int, int, int] = (16, 32, 48, 96, 128)
     workers: int = 2
+    brief: bool = True
+    """Whether layers reckon in 16 bits (bfloat16): less than half the time where a CPU has them."""
     after: str = ""
     """The first of the SHA-256 of the weights that it goes on from; '' begins with chance."""
 
@@ -69,7 +71,9 @@ def train(
 
     def losses() -> dict[str, Tensor]:
         batch = next(examples)
-        parts = loss(net(_pictures(batch)), [_truth(example) for example in batch], SIZE)
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.brief):
+            said = net(_pictures(batch))
+        parts = loss(said, [_truth(example) for example in batch], SIZE)
         return {name: weight * parts[name] for name, weight in _PARTS.items()}
 
     pace = Pace(recipe.steps, recipe.rate, recipe.decay, recipe.warm)
