@@ -56,13 +56,18 @@ async def form(request: Request, most: int, fields: int = 16) -> dict[str, str]:
 
 def described(model: type[BaseModel], media: str = "application/json") -> dict[str, Any]:
     """What OpenAPI says of a body that is read here and not by FastAPI."""
-    content = {media: {"schema": model.model_json_schema()}}
-    return {"requestBody": {"content": content}}
+    return _described({media: {"schema": model.model_json_schema()}})
 
 
 def described_text(*medias: str) -> dict[str, Any]:
     """The same of a body that is text."""
-    return {"requestBody": {"content": {media: {"schema": {"type": "string"}} for media in medias}}}
+    return _described({media: {"schema": {"type": "string"}} for media in medias})
+
+
+def _described(content: dict[str, Any]) -> dict[str, Any]:
+    problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    too_large = {"description": "The body is too large", "content": problem}
+    return {"requestBody": {"content": content}, "responses": {"413": too_large}}
 
 
 def take(body: dict[str, Any], known: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:

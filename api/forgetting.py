@@ -158,7 +158,6 @@ def router(forgettings: Forgettings, queries: SightingQueries, pages: Pages) -> 
         responses={
             202: {"model": ForgettingResponse},
             409: {"model": models.Problem, "description": "Another plate is being forgotten"},
-            413: {"model": models.Problem, "description": "The body is too large"},
         },
         openapi_extra=bodies.described(ForgetBody),
     )

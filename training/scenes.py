@@ -22,6 +22,7 @@ NARROWEST = 16.0
 """Pixels of a plate's width below which it is no longer told: nothing could be read of it."""
 _MM = 1800.0  # a vehicle's width
 _FRONT = (420, 336)  # pixels of a flat front at scale 1, so 1 pixel is some 4.3 mm
+_TRIES = 3  # at a place for a vehicle
 _WORDS = ("NORDLINE", "CARGO", "TAXI", "POLICE", "BAKERY", "EXPRESS", "RENTAL", "TRANSPORT", "24H")
 _LIKE = (1.3, 6.0)  # width over height of boards that could be taken for plates
 
@@ -214,9 +215,6 @@ def _put(
     fh, fw = front.shape[:2]
     flat = np.array(((0, 0), (fw, 0), (fw, fh), (0, fh)), np.float32)
     high = width * fh / fw
-    x = rng.uniform(-0.25, 1.25) * w - width / 2
-    # Low in the picture, and lower the nearer it is.
-    y = rng.uniform(0.35, 1.1) * h - high * rng.uniform(0.5, 1)
     box = np.array(((0, 0), (width, 0), (width, high), (0, high)))
     turn = rng.normal(0, 0.05 if rng.random() < 0.75 else 0.2)
     rotate = np.array(((np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn))))
@@ -226,11 +224,23 @@ def _put(
     bent[:, 1] *= 1 + yaw * np.array((-1, 1, 1, -1)) * 0.5
     bent[:, 0] *= 1 + pitch * np.array((-1, -1, 1, 1)) * 0.5
     bent[:, 1] += yaw * bent[:, 0] * 0.5  # seen from above and aside the front climbs or falls
-    target = (bent @ rotate.T + middle + (x, y)).astype(np.float32)
-    turned = warp_onto(image, front, flat, target)
-    if corners is None:
-        return target, None
-    return target, cv2.perspectiveTransform(corners[None].astype(np.float32), turned)[0]
+    bent = bent @ rotate.T + middle
+    target = bent.astype(np.float32)
+    for _ in range(_TRIES):  # most of them so that their plate is seen
+        x = rng.uniform(-0.25, 1.25) * w - width / 2
+        # Low in the picture, and lower the nearer it is.
+        y = rng.uniform(0.35, 1.1) * h - high * rng.uniform(0.5, 1)
+        target = (bent + (x, y)).astype(np.float32)
+        if corners is None or _told(_moved(corners, flat, target), (w, h)):
+            break
+    warp_onto(image, front, flat, target)
+    return target, None if corners is None else _moved(corners, flat, target)
+
+
+def _moved(corners: np.ndarray, flat: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Where a plate's corners come when a picture's own come from ``flat`` to ``target``."""
+    turn = cv2.getPerspectiveTransform(flat, target)
+    return cv2.perspectiveTransform(corners[None].astype(np.float32), turn)[0]
 
 
 def _hidden(target: np.ndarray, corners: np.ndarray) -> float:
@@ -239,13 +249,13 @@ def _hidden(target: np.ndarray, corners: np.ndarray) -> float:
     return float(area) / max(cv2.contourArea(corners.astype(np.float32)), 1e-6)
 
 
-def warp_onto(image: Picture, flat: Picture, corners: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Draw a flat picture into another by its corners' places; the transform."""
+def warp_onto(image: Picture, flat: Picture, corners: np.ndarray, target: np.ndarray) -> None:
+    """Draw a flat picture into another by its corners' places."""
     turn = cv2.getPerspectiveTransform(corners, target)
     x0, y0 = np.maximum(np.floor(target.min(0)).astype(int), 0)
     x1, y1 = np.minimum(np.ceil(target.max(0)).astype(int), image.shape[1::-1])
     if x1 - x0 < 2 or y1 - y0 < 2:
-        return turn
+        return
     shift = np.array(((1, 0, -x0), (0, 1, -y0), (0, 0, 1)), np.float64)
     size = int(x1 - x0), int(y1 - y0)
     drawn = cv2.warpPerspective(flat, shift @ turn, size, flags=cv2.INTER_LINEAR)
@@ -254,7 +264,6 @@ def warp_onto(image: Picture, flat: Picture, corners: np.ndarray, target: np.nda
     alpha = mask[..., None].astype(np.float32) / 255
     part = image[y0:y1, x0:x1]
     part[:] = (part * (1 - alpha) + drawn * alpha).astype(np.uint8)
-    return turn
 
 
 def _front(

@@ -1,8 +1,10 @@
 """Trained weights as ONNX: `python -m training.detector.export weights.pt model.onnx`."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import onnxruntime
 import torch
 
 from training.detector.net import PlateNet
-from training.detector.train import restore
+from training.detector.train import Recipe, restore
 from training.weights import WeightsError
 
 _FURTHEST = 0.05  # pixels, or units of the logit, by which ONNX Runtime may differ from PyTorch
@@ -22,10 +24,11 @@ class ExportDiffers(ValueError):
     """What was exported does not say what the network says, or cannot be named so."""
 
 
-def export(net: PlateNet, name: str, path: Path) -> None:
+def export(net: PlateNet, recipe: Recipe, name: str, path: Path) -> None:
     """Write a network as ONNX, any number of pictures of any sides in 32s, and try it.
 
-    ``name`` is kept in it, and in every read made with it. Raises ExportDiffers.
+    ``name`` is kept in it, and in every read made with it. Its layers stay as they were trained,
+    and the recipe with them, so that training can go on from the file. Raises ExportDiffers.
     """
     if not name or any(sign.isspace() for sign in name):
         raise ExportDiffers(f"the name {name!r} is empty or has spaces; give one without")
@@ -37,6 +40,8 @@ def export(net: PlateNet, name: str, path: Path) -> None:
         (torch.zeros(1, 3, 320, 416),),
         str(beside),
         dynamo=False,
+        training=torch.onnx.TrainingMode.PRESERVE,  # runtimes join norms to layers by themselves
+        do_constant_folding=False,
         opset_version=_OPSET,
         input_names=["pictures"],
         output_names=["plates"],
@@ -47,7 +52,8 @@ def export(net: PlateNet, name: str, path: Path) -> None:
     )
     model = onnx.load(str(beside))
     model.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 9  # tracing forgets it
-    onnx.helper.set_model_props(model, {"name": name, "kind": "plate-corners"})
+    told = {"name": name, "kind": "plate-corners", "recipe": json.dumps(asdict(recipe))}
+    onnx.helper.set_model_props(model, told)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(beside))
     try:
@@ -83,8 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="of the weights, kept in every read; the file's otherwise")
     chosen = parser.parse_args(arguments)
     try:
-        net, _ = restore(chosen.weights)
-        export(net, chosen.name or chosen.model.stem, chosen.model)
+        net, recipe = restore(chosen.weights)
+        export(net, recipe, chosen.name or chosen.model.stem, chosen.model)
     except (WeightsError, ExportDiffers) as error:
         print(error, file=sys.stderr)
         return 2

@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_examples_and_another_others() -> None:
 
 def test_every_plate_of_an_example_is_in_it_and_wide_enough() -> None:
     plates = 0
-    for example in some(60, frames=FRAMES):
+    for example in some(120, frames=FRAMES):
         assert example.image.shape == (SIZE[1], SIZE[0], 3)
         assert example.image.dtype == np.uint8
         assert len(example.corners) == len(example.exact)

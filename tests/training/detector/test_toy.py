@@ -53,7 +53,7 @@ def test_a_toy_learns_in_minutes_what_nobody_knows_untrained(tmp_path: Path) -> 
     command(tmp_path, "train", "--toy", "--out", "toy.pt")
     command(tmp_path, "export", "toy.pt", "toy.onnx", "--name", "toy-1")
     torch.manual_seed(1)
-    export(PlateNet(TOY.widths), "untrained", tmp_path / "untrained.onnx")
+    export(PlateNet(TOY.widths), TOY, "untrained", tmp_path / "untrained.onnx")
 
     trained = CornerDetector(1, tmp_path / "toy.onnx", minimum=0.05)
     assert trained.name == "toy-1"
@@ -105,6 +105,17 @@ def test_what_is_kept_is_what_was_trained_and_training_goes_on_from_it(tmp_path:
     assert not torch.equal(
         further.state_dict()["heads.0.weight"], net.state_dict()["heads.0.weight"]
     )
+
+
+def test_training_goes_on_from_a_model_as_from_the_weights_that_it_was_made_of(tmp_path) -> None:
+    recipe = Recipe(steps=2, batch=2, warm=1, widths=(8, 8, 8, 8, 8), real=0, workers=0)
+    net = train(recipe, [], Nowhere())
+    export(net, recipe, "some-1", tmp_path / "some.onnx")
+    again, known = restore(tmp_path / "some.onnx")
+    assert known == recipe
+    kept, found = net.state_dict(), again.state_dict()
+    left = {name for name in kept if not torch.equal(kept[name], found[name])}
+    assert all(name.endswith("num_batches_tracked") for name in left)
 
 
 @pytest.mark.parametrize(
