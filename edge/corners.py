@@ -7,11 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 
 from edge.detect import Detection, Look
 from edge.geometry import Quad, box_of, iou, size_of
-from edge.text import session
+from edge.models import opened
 
 WIDE = 640
 """Pixels of width at which a whole picture is looked at."""
@@ -22,11 +21,7 @@ _GREY = 114  # what fills the input's right and lower edge
 _SAME = 0.4  # overlap from which two cells mean one plate,
 _WITHIN = 0.7  # or share of the smaller in the larger,
 _AGREE = 0.7  # and overlap from which they say its corners together
-_MARK = "plate-corners"  # of a model: what it is
-
-
-class ModelError(ValueError):
-    """A file is no model that this detector can use."""
+_KIND = "plate-corners"  # of a model: what it is
 
 
 class CornerDetector:
@@ -39,7 +34,7 @@ class CornerDetector:
     def __init__(self, threads: int = 2, model: Path | None = None, minimum: float = 0.25) -> None:
         with as_file(files("edge") / "weights" / "plate-corners.onnx") as own:
             path = model or own
-            self._session = _session(path, threads)
+            self._session = opened(path, threads, _KIND, "training.detector.export")
         self._input = self._session.get_inputs()[0].name
         told = self._session.get_modelmeta().custom_metadata_map
         self._name = told.get("name", path.stem)
@@ -87,19 +82,6 @@ class CornerDetector:
         rows = rows[(rows[:, 0] > self._minimum) & np.isfinite(rows).all(axis=1)]
         back = np.array([(right - left) / wide, (bottom - top) / high], np.float32)
         return rows[:, 1:].reshape(-1, 4, 2) * back + np.array([left, top], np.float32), rows[:, 0]
-
-
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    cure = "give one that `python -m training.detector.export` made"
-    if not path.is_file():
-        raise ModelError(f"{path}: there is no such file; {cure}")
-    try:
-        opened = session(path, threads)
-    except Exception as error:  # ONNX Runtime raises classes of its own, without a common one
-        raise ModelError(f"{path} is no ONNX model that can be loaded ({error}); {cure}") from error
-    if opened.get_modelmeta().custom_metadata_map.get("kind") != _MARK:
-        raise ModelError(f"{path} is a model of something else than plates' corners; {cure}")
-    return opened
 
 
 def _distinct(quads: np.ndarray, logits: np.ndarray) -> list[Detection]:

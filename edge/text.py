@@ -6,9 +6,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 
 from edge.geometry import Quad, rotated_quad
+from edge.models import session
 
 _MULTIPLE = 32  # the network halves its input five times
 _SCORE_CONTOUR = 0.3  # pixels above it form a contour; PaddleOCR's `thresh`
@@ -22,17 +22,6 @@ class TextLine:
 
     quad: Quad
     score: float
-
-
-def session(model: Path, threads: int) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session of ``threads`` threads on the CPU."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Idle threads wait asleep: several cameras and flows share the cores.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
 class TextFinder:

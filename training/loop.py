@@ -98,6 +98,11 @@ def batches(
     return iter(loader)
 
 
+def shorter() -> bool:
+    """Whether this machine's CPU reckons in bfloat16 by itself."""
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
 def positive(text: str) -> int:
     """A number of steps or threads on a command line."""
     number = int(text)

@@ -14,6 +14,9 @@ from training.faces import Face
 from training.layouts import LAYOUTS, WHITE, Colour, Layout
 
 _SEAL_GAP = 9.0  # the gap that holds a seal, in cell units
+STACK = "^"
+"""In a line: the next two signs stand one upon the other, half as high."""
+_STACKED = 0.46  # of a line's height, that each of two such signs has
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,32 +167,50 @@ def _draw_lines(
         unit = (layout.character * scale - pen) / glyphs.CELL_HEIGHT
         gap = layout.character * 0.115 * scale + pen
         room = right - left - 22 * scale
-        widths = _widths(line, layout.seal, face)
-        natural = sum(widths) * unit + gap * (len(line) - 1) + pen
+        cells = _cells(line)
+        widths = _widths(cells, layout.seal, face)
+        natural = sum(widths) * unit + gap * (len(cells) - 1) + pen
         squeeze = min(1.0, (room - pen) / (natural - pen))
         x = (left + right) / 2 - ((natural - pen) * squeeze) / 2
         y = top + pitch * (row + 0.5) - unit * glyphs.CELL_HEIGHT / 2 + layout.shift * scale
         if len(plate.lines) == 2:  # the lines of a two-line plate stand close in the middle
             y += (0.035 if row == 0 else -0.035) * pitch
-        for character, width in zip(line, widths, strict=True):
-            if character == " " and width == _SEAL_GAP:
+        for cell, width in zip(cells, widths, strict=True):
+            if cell == " " and width == _SEAL_GAP:
                 _seal(canvas, x + width * unit * squeeze / 2, (top + bottom) / 2, scale)
-            face.draw(
-                canvas,
-                character,
-                origin=(x, y),
-                scale=(unit * squeeze, unit),
-                pen=pen,
-                colour=layout.ink,
-            )
+            part = 1.0 if len(cell) == 1 else _STACKED
+            below = unit * glyphs.CELL_HEIGHT * (1 - _STACKED)
+            for number, character in enumerate(cell):
+                face.draw(
+                    canvas,
+                    character,
+                    origin=(x, y + number * below),
+                    scale=(unit * squeeze * max(part, 0.6), unit * part),
+                    pen=pen * max(part, 0.6),
+                    colour=layout.ink,
+                )
             x += (width * unit + gap) * squeeze
 
 
-def _widths(line: str, seal: bool, face: Face) -> list[float]:
-    """The characters' widths in cell units; a seal widens the first gap."""
-    widths = [face.width(character) for character in line]
-    if seal and " " in line:
-        widths[line.index(" ")] = _SEAL_GAP
+def _cells(line: str) -> list[str]:
+    """The signs of a line, those that stand one upon the other together."""
+    cells: list[str] = []
+    rest = line
+    while rest:
+        size = 3 if rest[0] == STACK and len(rest) > 2 else 1
+        cells.append(rest[:size].removeprefix(STACK))
+        rest = rest[size:]
+    return [cell for cell in cells if cell]
+
+
+def _widths(cells: list[str], seal: bool, face: Face) -> list[float]:
+    """The cells' widths in their units; a seal widens the first gap."""
+    widths = [
+        max(face.width(character) for character in cell) * (1.0 if len(cell) == 1 else 0.6)
+        for cell in cells
+    ]
+    if seal and " " in cells:
+        widths[cells.index(" ")] = _SEAL_GAP
     return widths
 
 

@@ -230,7 +230,7 @@ def _put(
         x = rng.uniform(-0.25, 1.25) * w - width / 2
         # Low in the picture, and lower the nearer it is.
         y = rng.uniform(0.35, 1.1) * h - high * rng.uniform(0.5, 1)
-        target = (bent + (x, y)).astype(np.float32)
+        target = (bent + np.array((x, y))).astype(np.float32)
         if corners is None or _told(_moved(corners, flat, target), (w, h)):
             break
     warp_onto(image, front, flat, target)

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.corners import CornerDetector, ModelError, _distinct
+from edge.corners import CornerDetector, _distinct
 from edge.detect import Detection, Look, PlateDetector, packaged
 from edge.geometry import Quad
+from edge.models import ModelError
 from edge.pipeline import plain
 from edge.recognise import TextRecogniser
 from training import plates
@@ -172,7 +173,7 @@ def test_a_file_that_is_no_model_is_refused_with_the_cure(
 
 
 def test_a_model_of_something_else_is_refused() -> None:
-    with pytest.raises(ModelError, match="something else than plates' corners"):
+    with pytest.raises(ModelError, match="something else than plate-corners"):
         CornerDetector(1, packaged("PP-OCRv6_det_small.onnx"))
 
 

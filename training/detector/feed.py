@@ -145,13 +145,7 @@ def _part(known: _Known, rng: np.random.Generator) -> _Known:
     corners, doubtful = (
         (some * moved[0] + moved[1]).astype(np.float32) for some in (known.corners, known.doubtful)
     )
-    shown = np.array([_inside(quad, width, height) for quad in corners], np.float32)
-    wide = np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1)
-    whole = (shown >= _SHOWN) & (wide >= 0.8 * scenes.NARROWEST)
-    unsure = np.concatenate((doubtful, corners[~whole]))
-    left = [quad for quad in unsure if _inside(quad, width, height) >= _CUT]
-    left = np.array(left, np.float32).reshape(-1, 4, 2)
-    return _Known(image, corners[whole], known.exact[whole], left)
+    return _sorted(image, corners, known.exact, doubtful)
 
 
 def _rolled(part: _Known, rng: np.random.Generator) -> _Known:
@@ -167,10 +161,18 @@ def _rolled(part: _Known, rng: np.random.Generator) -> _Known:
         (quads @ turn[:, :2].T + turn[:, 2]).astype(np.float32)
         for quads in (part.corners, part.doubtful)
     )
+    return _sorted(np.asarray(image, np.uint8), corners, part.exact, doubtful)
+
+
+def _sorted(image: Picture, corners: np.ndarray, exact: np.ndarray, doubtful: np.ndarray) -> _Known:
+    """A part with its plates: whole ones, doubtful ones, and none of which much is cut off."""
+    width, height = SIZE
     shown = np.array([_inside(quad, width, height) for quad in corners], np.float32)
-    whole, half = shown >= _SHOWN, (shown >= _CUT) & (shown < _SHOWN)
-    unsure = np.concatenate((doubtful, corners[half]))
-    return _Known(np.asarray(image, np.uint8), corners[whole], part.exact[whole], unsure)
+    wide = np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1)
+    whole = (shown >= _SHOWN) & (wide >= 0.8 * scenes.NARROWEST)
+    unsure = np.concatenate((doubtful, corners[~whole]))
+    kept = np.array([_inside(quad, width, height) >= _CUT for quad in unsure], bool)
+    return _Known(image, corners[whole], exact[whole], unsure[kept])
 
 
 def _seen(part: _Known) -> Example:

@@ -15,9 +15,10 @@ from rich.table import Column, Table
 
 from edge.cameras import Camera
 from edge.capture import file_frames
-from edge.corners import CornerDetector, ModelError
+from edge.corners import CornerDetector
 from edge.detect import PlateDetector, TextPlateDetector
 from edge.geometry import iou, share
+from edge.models import ModelError
 from edge.pipeline import plain
 from edge.recognise import PlateRecogniser, TextRecogniser
 from edge.run import read_file
@@ -33,7 +34,8 @@ HELD_OUT = 1 << 22
 _SAME = 0.5  # overlap from which a plate counts as found
 _MET = 0.7  # share of the smaller box from which one meets the other
 _SURE = 0.5  # score from which it does: what begins a track (`track_thresh`)
-_ALIKE = str.maketrans("OI", "01")  # what the pictures' truth does not tell apart
+ALIKE = str.maketrans("OI", "01")
+"""What the truth of the pictures does not tell apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +179,9 @@ def read_right(
         }
         total += 1
         literal += picture.plate in texts
-        alike = {text.translate(_ALIKE) for text in texts}
-        right += picture.plate.translate(_ALIKE) in alike
-        other += len(alike - {picture.plate.translate(_ALIKE)})
+        alike = {text.translate(ALIKE) for text in texts}
+        right += picture.plate.translate(ALIKE) in alike
+        other += len(alike - {picture.plate.translate(ALIKE)})
     return right / max(1, total), literal / max(1, total), other / max(1, total)
 
 

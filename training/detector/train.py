@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +19,7 @@ from training.detector.feed import SIZE, Example, Feed
 from training.detector.goal import loss
 from training.detector.net import PlateNet
 from training.detector.road import RoadFrame
-from training.loop import Pace, batches, learn, positive
+from training.loop import Pace, batches, learn, positive, shorter
 
 _PARTS = {"score": 1.0, "box": 2.0, "corner": 0.5}  # of the loss
 
@@ -37,8 +37,8 @@ class Recipe:
     real: float = 0.5
     widths: tuple[int, int, int, int, int] = (16, 32, 48, 96, 128)
     workers: int = 2
-    brief: bool = True
-    """Whether layers reckon in 16 bits (bfloat16): less than half the time where a CPU has them."""
+    brief: bool = field(default_factory=shorter)
+    """Whether layers reckon in 16 bits (bfloat16): less than half the time where a CPU can."""
     after: str = ""
     """The first of the SHA-256 of the weights that it goes on from; '' begins with chance."""
 

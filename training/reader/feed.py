@@ -3,25 +3,25 @@
 import random
 import string
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from edge.reader import straightened
 from training import plates, scenes
 from training.degrade import Picture, spoil
 from training.faces import faces
-from training.layouts import LAYOUTS, Layout, anywhere
+from training.layouts import LAYOUTS, anywhere
 from training.plates import Plate
 
-SIZE = (192, 64)
-"""Pixels of width and height of a straightened plate."""
-MARGIN = 0.06
-"""Of the plate's height, left around it."""
 COUNTRIES = ("", *sorted({layout.country[:2] for layout in LAYOUTS.values()}))
 """What the reader can take a plate's country for; '' is none of these."""
 _DRAWN = 320  # pixels of width at which a plate is drawn
 _NARROW, _WIDE = 36.0, 230.0  # pixels of width at which a camera sees it
+_LEGIBLE = 14.0  # of 255, between a plate's dark and light, from which anybody could read it
+_TRIES = 4  # at a legible one
+_KEPT, _USES = 512, 3.0  # drawn plates that are at hand, and how often each is seen, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +37,76 @@ class Crop:
 
 def crop(seed: int) -> Crop:
     """The plate of this seed; always the same."""
-    rng, chance = np.random.default_rng((seed, 11)), random.Random(seed)
-    plate = _plate(chance)
-    face = chance.choice(faces()) if chance.random() < 0.6 else faces()[0]
-    drawn = scenes.worn(plates.picture(plate, _DRAWN, face), rng)
-    drawn = _mounted(drawn, rng)
-    seen, corners = _seen(drawn, rng)
-    seen = spoil(seen, rng, 0.8)
-    lines = tuple("".join(sign for sign in line if sign.isalnum()) for line in plate.lines)
-    return Crop(_straight(seen, corners, rng), lines, COUNTRIES.index(plate.layout.country[:2]))
+    rng = np.random.default_rng((seed, 11))
+    return _crop(_drawn(random.Random(seed), rng), rng)
 
 
 def crops(seed: int) -> Iterator[Crop]:
-    """One after another without an end; those of another seed are others."""
-    number = seed << 40
+    """One after another without an end; those of another seed are others.
+
+    A drawn plate is seen some times, each time by another camera in other light.
+    """
+    rng, chance = np.random.default_rng((seed, 13)), random.Random(seed)
+    kept: list[_Drawn] = []
     while True:
-        yield crop(number)
-        number += 1
+        if len(kept) < _KEPT:
+            kept.append(_drawn(chance, rng))
+        elif rng.random() < 1 / _USES:
+            kept[int(rng.integers(_KEPT))] = _drawn(chance, rng)
+        yield _crop(kept[int(rng.integers(len(kept)))], rng)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A plate from straight ahead, as it is mounted, and what it says."""
+
+    picture: Picture
+    lines: tuple[str, ...]
+    country: int
+
+
+def _drawn(chance: random.Random, rng: np.random.Generator) -> _Drawn:
+    plate = _plate(chance)
+    face = chance.choice(faces()) if chance.random() < 0.6 else faces()[0]
+    picture = _mounted(scenes.worn(plates.picture(plate, _DRAWN, face), rng), rng)
+    lines = tuple("".join(sign for sign in line if sign.isalnum()) for line in plate.lines)
+    return _Drawn(picture, lines, COUNTRIES.index(plate.layout.country[:2]))
+
+
+def _crop(drawn: _Drawn, rng: np.random.Generator) -> Crop:
+    image = drawn.picture
+    for _ in range(_TRIES):
+        seen, corners = _seen(drawn.picture, rng)
+        image = _straight(spoil(seen, rng, 0.7), corners, rng)
+        light = np.percentile(image[8:-8, 16:-16, 1], (5, 95))
+        if light[1] - light[0] >= _LEGIBLE:
+            break
+    return Crop(image, drawn.lines, drawn.country)
 
 
 def _plate(chance: random.Random) -> Plate:
     """A plate by its country's grammar, or of its shape with any signs: to be read, not guessed."""
     layout = anywhere(chance)
     plate = plates.chance(layout, chance)
+    lines = plate.lines
     if chance.random() < 0.45:
-        plate = Plate(layout, tuple(_scrambled(line, layout, chance) for line in plate.lines))
-    return plate
+        lines = tuple(_scrambled(line, chance) for line in lines)
+    if len(lines) == 1 and chance.random() < 0.08:
+        lines = (_stacked(lines[0], chance),)
+    if any(" " in line for line in lines) and chance.random() < 0.25:
+        layout = replace(layout, seal=True)  # or a state's outline, a peach, a sun
+    return Plate(layout, lines)
 
 
-def _scrambled(line: str, layout: Layout, chance: random.Random) -> str:
+def _stacked(line: str, chance: random.Random) -> str:
+    """The line with its first two or last two signs one upon the other."""
+    if len(line) < 5 or not line.isalnum():
+        return line
+    place = chance.choice((0, len(line) - 2))
+    return line[:place] + plates.STACK + line[place:]
+
+
+def _scrambled(line: str, chance: random.Random) -> str:
     signs = string.ascii_uppercase + string.digits
     text = "".join(chance.choice(signs) if sign.isalnum() else sign for sign in line)
     kind = chance.random()
@@ -128,17 +169,3 @@ def _straight(seen: Picture, corners: np.ndarray, rng: np.random.Generator) -> P
     off = rng.normal(0, 1, (4, 2)) * (0.012, 0.035) + rng.normal(0, 1, 2) * (0.012, 0.03)
     told = corners + off * sides
     return straightened(seen, told.astype(np.float32))
-
-
-def straightened(image: Picture, quad: np.ndarray) -> Picture:
-    """A plate of a picture, by its corners, at the size and with the margin that the reader has."""
-    width, height = SIZE
-    across = float(np.linalg.norm(quad[1] - quad[0]) + np.linalg.norm(quad[2] - quad[3])) / 2
-    down = float(np.linalg.norm(quad[3] - quad[0]) + np.linalg.norm(quad[2] - quad[1])) / 2
-    aside, above = MARGIN * down / max(across + 2 * MARGIN * down, 1e-6), MARGIN / (1 + 2 * MARGIN)
-    x, y = aside * width, above * height
-    to = np.array(((x, y), (width - x, y), (width - x, height - y), (x, height - y)), np.float32)
-    turn = cv2.getPerspectiveTransform(quad.astype(np.float32), to)
-    return cv2.warpPerspective(
-        image, turn, SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )

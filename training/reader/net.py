@@ -4,15 +4,12 @@ A plain convolutional backbone and CTC (Graves et al. 2006) over the upper row o
 the lower: a plate of one line is said in the upper row alone.
 """
 
-import string
-
 import torch
 from torch import Tensor, nn
 
+from edge.reader import SIGNS
 from training.reader.feed import COUNTRIES
 
-SIGNS = string.digits + string.ascii_uppercase
-"""What columns can say, from 1; 0 is no sign."""
 COLUMNS = 48
 """Of each of the two rows."""
 
@@ -21,7 +18,7 @@ class ReaderNet(nn.Module):
     """Signs of plates from pictures (n, 3, 64, 192), BGR, 0 to 255.
 
     ``forward`` gives logits of signs (n, 96, 37), the upper row's columns from the left and then
-    the lower's, and of COUNTRIES (n, countries).
+    the lower's, and of COUNTRIES (n, countries). Column 0 is no sign, the others SIGNS.
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = (20, 40, 64, 96)) -> None:
@@ -50,7 +47,9 @@ class ReaderNet(nn.Module):
         rows = seen.mean(3)
         whole = self.whole(torch.cat((rows[:, :, 0], rows[:, :, 1]), 1))
         known = torch.relu(self.around(seen) + whole[:, :, None, None])
-        return self.signs(known).flatten(2).transpose(1, 2), self.country(whole)
+        with torch.autocast(pictures.device.type, enabled=False):
+            signs, country = self.signs(known.float()), self.country(whole.float())
+        return signs.flatten(2).transpose(1, 2), country
 
 
 def _layer(before: int, after: int, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:

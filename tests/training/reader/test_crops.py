@@ -4,9 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.reader import SIZE, straightened
 from training import glyphs
 from training.faces import faces
-from training.reader.feed import COUNTRIES, SIZE, crop, straightened
+from training.reader.feed import COUNTRIES, crop
 
 seeds = st.integers(0, 2**40)
 

@@ -1,0 +1,211 @@
+"""How good a reader is: `python -m training.reader.measure`, beside PP-OCR and voting with it."""
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+from rich.console import Console
+from rich.progress import track
+from rich.table import Column, Table
+
+from edge.detect import Detection
+from edge.models import ModelError
+from edge.pipeline import plain
+from edge.reader import PlateReader
+from edge.recognise import PlateRecogniser, TextRecogniser
+from edge.voting import VotingRecogniser
+from training import runs
+from training.detector.measure import ALIKE, DATA, photographed
+from training.detector.road import RoadData
+from training.reader.calibrate import drawn, error, rights
+from training.reader.feed import COUNTRIES
+
+_WIDTHS = (0, 70, 110, 160, 1 << 20)  # pixels of a plate's width between which it is told apart
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A plate in a picture, by its corners, and what it says; its country's or state's name."""
+
+    image: np.ndarray
+    quad: np.ndarray
+    plate: str
+    place: str
+
+    @property
+    def width(self) -> float:
+        """Pixels."""
+        return float(np.linalg.norm(self.quad[1] - self.quad[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """How a reader did: the shares of plates read right, with O for 0 and I for 1 counted as
+    right; literally; and with no more than one sign wrong, missing or too much. ``error`` is the
+    expected calibration error of its signs, ``ms`` the time a plate at the median.
+    """
+
+    plates: int
+    right: float
+    literal: float
+    near: float
+    error: float
+    ms: float
+    each: tuple[bool, ...]
+
+
+def read(recogniser: PlateRecogniser, plates: Iterable[Shown]) -> Reads:
+    """Have plates read one after another."""
+    literal: list[bool] = []
+    each: list[bool] = []
+    near: list[bool] = []
+    times: list[float] = []
+    sure: list[float] = []
+    right: list[bool] = []
+    for one in plates:
+        detection = Detection(one.quad.astype(np.float32), 1.0)
+        began = time.perf_counter()
+        (reading,) = recogniser.recognise([recogniser.crops(one.image, detection, 0.15)])
+        times.append(time.perf_counter() - began)
+        text, true = plain(reading.text), one.plate
+        literal.append(text == true)
+        text, true = text.translate(ALIKE), true.translate(ALIKE)
+        each.append(text == true)
+        near.append(Levenshtein.distance(text, true) <= 1)
+        told = [
+            confidence / 1000
+            for sign, confidence in zip(reading.text, reading.char_confidences, strict=True)
+            if sign.isalnum()
+        ]
+        if len(told) == len(text):
+            sure += told
+            right += rights(text, true)
+    shares = [float(np.mean(some)) for some in (each, literal, near)]
+    apart = error(np.array(sure), np.array(right))
+    return Reads(
+        len(times),
+        shares[0],
+        shares[1],
+        shares[2],
+        apart,
+        1000 * float(np.median(times)),
+        tuple(each),
+    )
+
+
+def made(count: int) -> Iterator[Shown]:
+    """Drawn plates that no training has seen, straight as the reader would get them."""
+    for one in drawn(count):
+        yield Shown(one.image, _whole(one.image), "".join(one.lines), COUNTRIES[one.country])
+
+
+def cropped(folder: Path) -> Iterator[Shown]:
+    """Pictures of plates alone, with `truth.csv` beside them: file, state, plate."""
+    with (folder / "truth.csv").open(encoding="utf-8") as truth:
+        for row in csv.DictReader(truth):
+            image = cv2.imread(str(folder / row["file"]))
+            if image is None:
+                raise RoadData(f"{folder / row['file']}: no picture, though truth.csv names it")
+            yield Shown(image, _whole(image), plain(row["plate"]), row["state"])
+
+
+def boxed(folder: Path, place: str) -> Iterator[Shown]:
+    """The first plate of each photograph, by its box."""
+    for picture in photographed(folder):
+        left, top, right, bottom = picture.boxes[0]
+        quad = np.array(((left, top), (right, top), (right, bottom), (left, bottom)), np.float32)
+        yield Shown(picture.image, quad, picture.plate, place)
+
+
+def _whole(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    return np.array(((0, 0), (width, 0), (width, height), (0, height)), np.float32)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.reader.measure", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument("--model", type=Path, help="an .onnx; the project's own unless given")
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder of benchmark")
+    parser.add_argument("--made", type=int, default=500, metavar="N", help="drawn plates")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--alone", action="store_true", help="without PP-OCR and voting")
+    parser.add_argument("--tuning", action="store_true", help="nothing of benchmark")
+    chosen = parser.parse_args(arguments)
+    cv2.setNumThreads(chosen.threads)
+    try:
+        own = PlateReader(chosen.threads, chosen.model)
+        sets: dict[str, list[Shown]] = {"drawn": list(made(chosen.made))}
+        folder = chosen.data / "benchmark"
+        if not chosen.tuning and folder.is_dir():
+            sets["us-crops"] = list(cropped(folder / "us-crops"))
+            sets["eu boxes"] = list(boxed(folder / "eu", "eu"))
+            sets["us boxes"] = list(boxed(folder / "us", "us"))
+    except (ModelError, RoadData) as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    readers: list[PlateRecogniser] = [own]
+    if not chosen.alone:
+        texts = TextRecogniser(chosen.threads)
+        readers += [texts, VotingRecogniser(own, texts)]
+    with runs.run("plate-reader", {"measured": own.name}) as told:
+        _tell(readers, sets, told)
+    return 0
+
+
+def _tell(readers: Sequence[PlateRecogniser], sets: dict[str, list[Shown]], told: runs.Run) -> None:
+    names = ("right", "literally", "within one", "calibration error", "ms")
+    table = Table("Plates", "Reader", *(Column(name, justify="right") for name in ("", *names)))
+    by_width = Table("Plates", "Reader", *(_between(k) for k in range(len(_WIDTHS) - 1)))
+    by_place = Table("Plates", "Reader", "wrong, of how many, by country or state")
+    for name, plates in sets.items():
+        for reader in readers:
+            what = f"{name}: {reader.name}"
+            got = read(reader, track(plates, what, console=Console(stderr=True)))
+            shares = [f"{value:.3f}" for value in (got.right, got.literal, got.near, got.error)]
+            table.add_row(name, reader.name, str(got.plates), *shares, f"{got.ms:.1f}")
+            by_width.add_row(name, reader.name, *_widths(plates, got.each))
+            by_place.add_row(name, reader.name, _places(plates, got.each))
+            if reader is readers[0]:
+                short = name.replace(" ", "_").replace("-", "_")
+                told.figures({f"{short}_right": got.right, f"{short}_error": got.error})
+                told.figures({f"{short}_ms": got.ms})
+    for each in (table, by_width, by_place):
+        Console(width=150).print(each)
+
+
+def _between(k: int) -> Column:
+    low, high = _WIDTHS[k : k + 2]
+    return Column(f"{low} to {high} px" if high < 1 << 20 else f"from {low} px", justify="right")
+
+
+def _widths(plates: Sequence[Shown], right: Sequence[bool]) -> list[str]:
+    bins = np.digitize([one.width for one in plates], _WIDTHS[1:-1])
+    found = np.array(right)
+    return [
+        f"{found[bins == k].mean():.3f} of {(bins == k).sum()}" if (bins == k).any() else ""
+        for k in range(len(_WIDTHS) - 1)
+    ]
+
+
+def _places(plates: Sequence[Shown], right: Sequence[bool]) -> str:
+    counts: dict[str, list[int]] = {}
+    for one, good in zip(plates, right, strict=True):
+        count = counts.setdefault(one.place or "?", [0, 0])
+        count[0] += not good
+        count[1] += 1
+    worst = sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))
+    return ", ".join(f"{place} {wrong}/{of}" for place, (wrong, of) in worst if wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
