@@ -669,8 +669,8 @@ def public_url(settings: Settings) -> str:
 def open_detector(chosen: str, threads: int = 2) -> "PlateDetector":
     """What finds plates in a picture; ``chosen`` is the setting `detector`. Raises ConfigError."""
     from edge.corners import CornerDetector
-    from edge.models import ModelError
     from edge.detect import TextPlateDetector
+    from edge.models import ModelError
 
     if chosen == "text":
         return TextPlateDetector(threads)

@@ -48,15 +48,18 @@ async def form(request: Request, most: int, fields: int = 16) -> dict[str, str]:
     """The fields of an urlencoded form, the first of each name. Raises TooLarge, BadInput."""
     body = await read(request, most)
     try:
-        given = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=fields)
+        given = parse_qs(
+            body.decode(), keep_blank_values=True, max_num_fields=fields, errors="strict"
+        )
     except ValueError:
-        raise BadInput("the form cannot be read: send it urlencoded, in UTF-8") from None
+        told = f"the form cannot be read: send it urlencoded, in UTF-8, {fields} fields at most"
+        raise BadInput(told) from None
     return {name: values[0] for name, values in given.items()}
 
 
 def described(model: type[BaseModel], media: str = "application/json") -> dict[str, Any]:
     """What OpenAPI says of a body that is read here and not by FastAPI."""
-    return _described({media: {"schema": model.model_json_schema()}})
+    return _described({media: {"schema": _whole(model.model_json_schema())}})
 
 
 def described_text(*medias: str) -> dict[str, Any]:
@@ -68,6 +71,21 @@ def _described(content: dict[str, Any]) -> dict[str, Any]:
     problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     too_large = {"description": "The body is too large", "content": problem}
     return {"requestBody": {"content": content}, "responses": {"413": too_large}}
+
+
+def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with what it refers to in its place: within OpenAPI its own names lead nowhere."""
+    named: dict[str, Any] = schema.pop("$defs", {})
+
+    def put(part: Any) -> Any:
+        if isinstance(part, list):
+            return [put(one) for one in part]
+        if not isinstance(part, dict):
+            return part
+        name = str(part.get("$ref", "")).rpartition("/")[2]
+        return put(named[name]) if name else {key: put(value) for key, value in part.items()}
+
+    return put(schema)
 
 
 def take(body: dict[str, Any], known: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:

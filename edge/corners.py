@@ -37,7 +37,7 @@ class CornerDetector:
             self._session = opened(path, threads, _KIND, "training.detector.export")
         self._input = self._session.get_inputs()[0].name
         told = self._session.get_modelmeta().custom_metadata_map
-        self._name = told.get("name", path.stem)
+        self._name = told["name"]
         self._minimum = float(np.log(minimum / (1 - minimum)))
 
     @property
@@ -80,8 +80,18 @@ class CornerDetector:
         output: Any = self._session.run(None, {self._input: x})[0]
         rows: np.ndarray = output[0]
         rows = rows[(rows[:, 0] > self._minimum) & np.isfinite(rows).all(axis=1)]
+        quads = rows[:, 1:].reshape(-1, 4, 2)
+        sound = _sound(quads, wide, high)
         back = np.array([(right - left) / wide, (bottom - top) / high], np.float32)
-        return rows[:, 1:].reshape(-1, 4, 2) * back + np.array([left, top], np.float32), rows[:, 0]
+        quads = quads[sound] * back + np.array([left, top], np.float32)
+        return quads, rows[sound, 0]
+
+
+def _sound(quads: np.ndarray, wide: int, high: int) -> np.ndarray:
+    """Which corners go round a plate as they should and have their middle in the picture."""
+    middle, a, b = quads.mean(axis=1), quads[:, 2] - quads[:, 0], quads[:, 3] - quads[:, 1]
+    inside = ((middle >= 0) & (middle < (wide, high))).all(axis=1)
+    return inside & (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0] > 0)
 
 
 def _distinct(quads: np.ndarray, logits: np.ndarray) -> list[Detection]:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import onnxruntime
 
+_NAME = 100  # signs of a model's name: it is in every read
+
 
 class ModelError(ValueError):
     """A file is no model that can be used; says which file, why, and what to do."""
@@ -33,6 +35,10 @@ def opened(model: Path, threads: int, kind: str, maker: str) -> onnxruntime.Infe
     except Exception as error:  # ONNX Runtime raises classes of its own, without a common one
         told = f"{model} is no ONNX model that can be loaded ({error}); {cure}"
         raise ModelError(told) from error
-    if found.get_modelmeta().custom_metadata_map.get("kind") != kind:
+    told = found.get_modelmeta().custom_metadata_map
+    if told.get("kind") != kind:
         raise ModelError(f"{model} is a model of something else than {kind}; {cure}")
+    name = told.get("name", "")
+    if not 0 < len(name) <= _NAME or any(sign.isspace() for sign in name):
+        raise ModelError(f"{model} has no name of one word, of {_NAME} signs at most; {cure}")
     return found

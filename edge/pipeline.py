@@ -11,7 +11,7 @@ import numpy as np
 from edge.cameras import Camera, check_sections, load_settings
 from edge.capture import Frame
 from edge.detect import Detection, Look, PlateDetector
-from edge.geometry import Region, clipped, rectified
+from edge.geometry import Region, clipped, rectified, size_of
 from edge.motion import Attention, AttentionSettings, region_of
 from edge.recognise import PlateRecogniser, Reading
 from edge.shots import NO_IMAGES, keep_evidence, quality_of, rim_of
@@ -48,7 +48,7 @@ class _Due:
     """A plate to be read now: what its reader wants to see of it and how good that is.
 
     ``clear`` is how good the plate was before anybody looked for its lines: what looks at one
-    track are compared by.
+    track are compared by; ``height`` about that of its lines in pixels.
     """
 
     track: Track
@@ -56,6 +56,7 @@ class _Due:
     crops: list[np.ndarray]
     quality: float
     clear: float
+    height: float
 
 
 class CameraPipeline:
@@ -171,7 +172,7 @@ class CameraPipeline:
             return None
         crops = self._recogniser.crops(frame.image, detection, reading.margin)
         quality = min(quality_of(crop) for crop in crops)
-        due = _Due(track, detection, crops, quality, clear)
+        due = _Due(track, detection, crops, quality, clear, height)
         if detection.lines and rim_of(frame.image, detection.quad) < reading.rim:
             self._note(frame, due, "", 0.0)
             return None
@@ -182,10 +183,12 @@ class CameraPipeline:
         settings = self._settings.reading
         known = self._readings[due.track.track_id]
         grows = known.grows(due.detection.box, frame.captured_at_us, settings)
-        pitch = min(
-            crop.shape[1] / max(1, len(plain(line)))
-            for crop, line in zip(due.crops, reading.text.split("\n"), strict=False)
-        )
+        lines = [len(plain(line)) for line in reading.text.split("\n")]
+        sizes = [size_of(line) for line in due.detection.lines]
+        if len(sizes) != len(lines):
+            sizes = [size_of(due.detection.quad)] * len(lines)
+        widths = [wide + 2 * settings.margin * high for wide, high in sizes]
+        pitch = min(width / max(1, signs) for width, signs in zip(widths, lines, strict=True))
         return grows and pitch < settings.narrow
 
     def _note(self, frame: Frame, due: _Due, text: str, confidence: float) -> None:
@@ -194,7 +197,7 @@ class CameraPipeline:
             confidence,
             due.clear,
             due.detection.box,
-            height=min(crop.shape[0] for crop in due.crops),
+            height=due.height,
             at_us=frame.captured_at_us,
             settings=self._settings.reading,
         )

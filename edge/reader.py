@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.detect import Detection
 from edge.geometry import Quad, rectified
-from edge.models import opened
+from edge.models import ModelError, opened
 from edge.reading import Reading, decoded, stacked
 
 SIZE = (192, 64)
@@ -35,9 +35,16 @@ class PlateReader:
         with as_file(files("edge") / "weights" / "plate-reader.onnx") as own:
             self._session = opened(model or own, threads, _KIND, "training.reader.export")
         told = self._session.get_modelmeta().custom_metadata_map
-        self._name = told.get("name", "plate-reader")
-        self._warmth = float(told.get("temperature", "1"))
-        self._countries: list[str] = json.loads(told.get("countries", "[]"))
+        self._name = told["name"]
+        try:
+            self._warmth = float(told["temperature"])
+            self._countries: list[str] = json.loads(told["countries"])
+            lengths = [output.shape[-1] for output in self._session.get_outputs()]
+            if lengths != [1 + len(SIGNS), len(self._countries)] or not 0.1 < self._warmth < 10:
+                raise ValueError(f"outputs of {lengths} at a temperature of {self._warmth}")
+        except (KeyError, ValueError) as error:
+            why = f"does not read plates as this version does ({error}); export it again"
+            raise ModelError(f"{model or own} {why}") from error
 
     @property
     def name(self) -> str:

@@ -20,10 +20,11 @@ class Reading:
     alternatives: tuple[tuple[str, float], ...] = ()
 
 
-def decoded(scores: np.ndarray, signs: Sequence[str]) -> Reading:
+def decoded(scores: np.ndarray, signs: Sequence[str], *, emblems: bool = False) -> Reading:
     """Best path: a sign for each run of equal columns, as sure as the run's best step.
 
     ``scores`` (steps, 1 + signs) are probabilities; column 0 is no sign (CTC, Graves et al. 2006).
+    ``emblems`` says that the network takes coats of arms for signs.
     """
     best = scores.argmax(axis=1)
     steps: list[int] = []
@@ -42,7 +43,8 @@ def decoded(scores: np.ndarray, signs: Sequence[str]) -> Reading:
     if not steps:
         return Reading("", 0.0, ())
     text = [signs[int(best[step]) - 1] for step in steps]
-    return _without_emblem(text, scores[steps], signs)
+    rows = scores[steps]
+    return _without_emblem(text, rows, signs) if emblems else _reading(text, rows, signs)
 
 
 def _without_emblem(text: list[str], rows: np.ndarray, signs: Sequence[str]) -> Reading:

@@ -84,7 +84,7 @@ class TextRecogniser:
     def recognise(self, plates: Sequence[Sequence[np.ndarray]]) -> list[Reading]:
         """See PlateRecogniser."""
         return [
-            stacked([decoded(line, self.signs) for line in lines])
+            stacked([decoded(line, self.signs, emblems=True) for line in lines])
             for lines in self.probabilities(plates)
         ]
 

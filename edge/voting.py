@@ -8,13 +8,15 @@ from edge.detect import Detection
 from edge.reader import SIGNS, PlateReader
 from edge.reading import Reading, decoded, stacked
 from edge.recognise import TextRecogniser
+from rules.text import normalise
 
 _WEIGHT = 0.5  # of the text recogniser's word beside the plate reader's
 _LEAST = 1e-4  # a probability below it says no more
 
 
 class VotingRecogniser:
-    """The plate reader and the text recogniser, of which the likelier text is taken.
+    """The plate reader and the text recogniser, of which the likelier text is taken; behind a
+    detector that tells whole plates.
 
     Where both say the same, that is told, as sure as the surer. Where not, each text that either
     thinks of is judged by both: its likelihood over all ways to write it (CTC's, Graves et al.
@@ -23,7 +25,8 @@ class VotingRecogniser:
 
     def __init__(self, plates: PlateReader, texts: TextRecogniser) -> None:
         self._plates, self._texts = plates, texts
-        self._folded = [SIGNS.index(sign) + 1 if sign in SIGNS else 0 for sign in texts.signs]
+        plain = [normalise(sign) for sign in texts.signs]
+        self._folded = [SIGNS.index(sign) + 1 if sign else 0 for sign in plain]
 
     @property
     def name(self) -> str:
@@ -43,15 +46,15 @@ class VotingRecogniser:
 
     def _judged(self, rows: list[np.ndarray], lines: list[np.ndarray]) -> Reading:
         own = stacked([decoded(row, SIGNS) for row in rows])
-        other = stacked([decoded(line, self._texts.signs) for line in lines])
+        other = stacked([decoded(line, self._texts.signs, emblems=True) for line in lines])
         if not own.text or not other.text:
             return own if own.text else other
-        if _plain(own.text) == _plain(other.text):
+        if normalise(own.text) == normalise(other.text):
             return own if own.confidence >= other.confidence else other
         seen = np.concatenate(rows), np.concatenate([self._fold(line) for line in lines])
         told = {
-            text: reading
-            for reading in (other, own)
+            text
+            for reading in (own, other)
             for text in (reading.text, *(text for text, _ in reading.alternatives))
         }
 
@@ -60,7 +63,7 @@ class VotingRecogniser:
             return likelihood(seen[0], signs) + _WEIGHT * likelihood(seen[1], signs)
 
         best = max(told, key=lambda text: (judged(text), text))
-        return _as(best, told[best], own, other)
+        return _as(best, own, other)
 
     def _fold(self, line: np.ndarray) -> np.ndarray:
         """The text recogniser's columns as the plate reader's: marks and gaps are no signs."""
@@ -88,22 +91,32 @@ def likelihood(scores: np.ndarray, text: Sequence[int]) -> float:
     return float(np.logaddexp.reduce(before[-2:]))
 
 
-def _plain(text: str) -> str:
-    return "".join(sign for sign in text if sign in SIGNS)
-
-
 def _numbers(text: str) -> list[int]:
-    return [SIGNS.index(sign) + 1 for sign in text if sign in SIGNS]
+    return [SIGNS.index(sign) + 1 for sign in normalise(text)]
 
 
-def _as(text: str, of: Reading, own: Reading, other: Reading) -> Reading:
-    """The reading with the chosen text; what else was said is an alternative."""
-    others = [(one.text, one.confidence) for one in (own, other) if one.text != text]
-    if of.text == text:
-        return Reading(text, of.confidence, of.char_confidences, tuple(others[:2]))
-    confidence = dict(of.alternatives)[text]
-    signs = tuple(
-        sure if one == before else round(1000 * confidence)
-        for one, before, sure in zip(text, of.text, of.char_confidences, strict=True)
+def _as(text: str, own: Reading, other: Reading) -> Reading:
+    """The reading with the chosen text, one of either's; what else they say is an alternative."""
+    told = {text: sure for one in (other, own) for text, sure in one.alternatives}
+    told |= {one.text: one.confidence for one in (other, own)}
+    chosen = next((one for one in (own, other) if one.text == text), None)
+    confidence = told.pop(text) if chosen is None else chosen.confidence
+    told.pop(text, None)
+    others = tuple(sorted(told.items(), key=lambda one: (-one[1], one[0]))[:2])
+    if chosen is not None:
+        return Reading(text, confidence, chosen.char_confidences, others)
+    of = next(one for one in (own, other) if text in dict(one.alternatives))
+    return Reading(text, confidence, _changed(text, confidence, of), others)
+
+
+def _changed(text: str, confidence: float, of: Reading) -> tuple[int, ...]:
+    """How sure of each sign of a reading's alternative: its confidence is a geometric mean, which
+    tells that of the sign that is another.
+    """
+    if len(text) != len(of.text):
+        return (round(1000 * confidence),) * len(text)
+    less = (confidence / max(of.confidence, 1e-3)) ** sum(sign != "\n" for sign in text)
+    return tuple(
+        sure if sign == before else round(sure * min(1.0, less))
+        for sign, before, sure in zip(text, of.text, of.char_confidences, strict=True)
     )
-    return Reading(text, confidence, signs, tuple(others[:2]))

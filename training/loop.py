@@ -111,6 +111,14 @@ def positive(text: str) -> int:
     return number
 
 
+def seed(text: str) -> int:
+    """A recipe's seed on a command line: small, for those of what is measured are large."""
+    number = int(text)
+    if not 0 <= number < 10_000:
+        raise ValueError(f"{number} is not from 0 to 9999")
+    return number
+
+
 class _Stream(IterableDataset[Any]):
     def __init__(self, source: Callable[[int], Iterator[Any]]) -> None:
         self._source = source

@@ -37,9 +37,7 @@ def write(
     ``name`` and ``kind`` in it, and ``recipe``; layers stay as they were trained, so that training
     can go on from it.
     """
-    name = told["name"]
-    if not name or any(sign.isspace() for sign in name):
-        raise ExportDiffers(f"the name {name!r} is empty or has spaces; give one without")
+    named(told["name"])
     net = net.eval()
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".part.onnx")
@@ -70,6 +68,12 @@ def write(
         beside.unlink()
         raise
     beside.replace(path)
+
+
+def named(name: str) -> None:
+    """Whether weights can have this name: a word of 100 signs at most. Raises ExportDiffers."""
+    if not 0 < len(name) <= 100 or any(sign.isspace() for sign in name):
+        raise ExportDiffers(f"the name {name[:120]!r} is no word of 100 signs at most; give one")
 
 
 def _try(net: nn.Module, path: Path, tries: Sequence[tuple[int, ...]]) -> None:

@@ -19,7 +19,7 @@ from training.detector.feed import SIZE, Example, Feed
 from training.detector.goal import loss
 from training.detector.net import PlateNet
 from training.detector.road import RoadFrame
-from training.loop import Pace, batches, learn, positive, shorter
+from training.loop import Pace, batches, learn, positive, seed, shorter
 
 _PARTS = {"score": 1.0, "box": 2.0, "corner": 0.5}  # of the loss
 
@@ -110,12 +110,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--road", type=Path, metavar="FOLDER", help="frames with boxes to learn from as well"
     )
-    parser.add_argument("--toy", action="store_true", help="a small network, for minutes")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--toy", action="store_true", help="a small network, for minutes")
     parser.add_argument("--steps", type=positive, metavar="N")
-    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--seed", type=seed, metavar="N", help="0 to 9999")
     parser.add_argument("--real", type=float, metavar="SHARE", help="of the examples, from --road")
     parser.add_argument("--rate", type=float, metavar="RATE", help="of learning, at its highest")
-    parser.add_argument(
+    begin.add_argument(
         "--from", dest="begin", type=Path, metavar="FILE", help="weights to go on from"
     )
     parser.add_argument("--threads", type=positive, default=2, metavar="N")

@@ -16,6 +16,7 @@ import torch
 from rapidfuzz.distance import Levenshtein
 
 from edge.reader import SIGNS
+from training.loop import positive
 from training.reader.feed import Crop, crop
 from training.reader.net import COLUMNS, ReaderNet
 from training.reader.train import restore, stacked
@@ -54,7 +55,9 @@ def warmth(net: ReaderNet, count: int) -> float:
 
 
 def likeliest(told: Told) -> float:
-    """The temperature at which being right and wrong as it is is likeliest."""
+    """The temperature at which what is right and wrong is likeliest; 1 if nothing is told."""
+    if not len(told.right):
+        return 1.0
     best = min(
         np.exp(np.linspace(np.log(_LEAST), np.log(_MOST), 200)),
         key=lambda temperature: _unlikely(told.sure(temperature), told.right),
@@ -95,12 +98,14 @@ def signs_told(net: ReaderNet, plates: Iterator[Crop], batch: int = 64) -> Told:
             read = "".join(SIGNS[sign - 1] for row in steps for sign in row.argmax(axis=1))
             logits += steps
             right += rights(read, "".join(one.lines))
-    return Told(np.concatenate(logits), np.array(right, bool))
+    nothing = np.zeros((0, 1 + len(SIGNS)), np.float32)
+    return Told(np.concatenate([nothing, *logits]), np.array(right, bool))
 
 
 def _steps(row: np.ndarray) -> list[int]:
     """The columns that say a sign, of each run of equal ones the surest."""
     best = row.argmax(axis=1)
+    row = row - np.logaddexp.reduce(row, axis=1, keepdims=True)
     steps: list[int] = []
     for step, sign in enumerate(best):
         if sign and step and best[step - 1] == sign:
@@ -121,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m training.reader.calibrate", description=__doc__, allow_abbrev=False
     )
     parser.add_argument("weights", type=Path, help="a .pt that training kept, or an .onnx")
-    parser.add_argument("--made", type=int, default=2000, metavar="N", help="drawn plates")
+    parser.add_argument("--made", type=positive, default=2000, metavar="N", help="drawn plates")
     chosen = parser.parse_args(arguments)
     try:
         net, _ = restore(chosen.weights)

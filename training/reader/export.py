@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge.reader import SIZE
 from training import models
+from training.loop import positive
 from training.reader.calibrate import warmth
 from training.reader.feed import COUNTRIES
 from training.reader.net import ReaderNet
@@ -42,10 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("model", type=Path, help="the .onnx to write")
     parser.add_argument("--name", help="of the weights, kept in every read; the file's otherwise")
     parser.add_argument(
-        "--made", type=int, default=2000, metavar="N", help="drawn plates to calibrate it on"
+        "--made", type=positive, default=2000, metavar="N", help="drawn plates to calibrate it on"
     )
     chosen = parser.parse_args(arguments)
     try:
+        models.named(chosen.name or chosen.model.stem)
         net, recipe = restore(chosen.weights)
         temperature = warmth(net, chosen.made)
         export(net, recipe, chosen.name or chosen.model.stem, temperature, chosen.model)

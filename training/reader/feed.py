@@ -35,10 +35,27 @@ class Crop:
     country: int
 
 
-def crop(seed: int) -> Crop:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A plate before a camera: ``image`` BGR uint8, and its corners ``quad`` (4, 2) in it, about
+    as right as a detector's; what it says and its country as in Crop.
+    """
+
+    image: Picture
+    quad: np.ndarray
+    lines: tuple[str, ...]
+    country: int
+
+
+def seen(seed: int) -> Seen:
     """The plate of this seed; always the same."""
     rng = np.random.default_rng((seed, 11))
-    return _crop(_drawn(random.Random(seed), rng), rng)
+    return _seen(_drawn(random.Random(seed), rng), rng)
+
+
+def crop(seed: int) -> Crop:
+    """The same, straightened."""
+    return _crop(seen(seed))
 
 
 def crops(seed: int) -> Iterator[Crop]:
@@ -53,7 +70,7 @@ def crops(seed: int) -> Iterator[Crop]:
             kept.append(_drawn(chance, rng))
         elif rng.random() < 1 / _USES:
             kept[int(rng.integers(_KEPT))] = _drawn(chance, rng)
-        yield _crop(kept[int(rng.integers(len(kept)))], rng)
+        yield _crop(_seen(kept[int(rng.integers(len(kept)))], rng))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +90,20 @@ def _drawn(chance: random.Random, rng: np.random.Generator) -> _Drawn:
     return _Drawn(picture, lines, COUNTRIES.index(plate.layout.country[:2]))
 
 
-def _crop(drawn: _Drawn, rng: np.random.Generator) -> Crop:
-    image = drawn.picture
+def _crop(one: Seen) -> Crop:
+    return Crop(straightened(one.image, one.quad), one.lines, one.country)
+
+
+def _seen(drawn: _Drawn, rng: np.random.Generator) -> Seen:
+    image, corners = drawn.picture, np.zeros((4, 2))
     for _ in range(_TRIES):
-        seen, corners = _seen(drawn.picture, rng)
-        image = _straight(spoil(seen, rng, 0.7), corners, rng)
-        light = np.percentile(image[8:-8, 16:-16, 1], (5, 95))
-        if light[1] - light[0] >= _LEGIBLE:
+        image, corners = _before_a_camera(drawn.picture, rng)
+        image = spoil(image, rng, 0.7)
+        (left, top), (right, bottom) = corners.min(0).astype(int), corners.max(0).astype(int)
+        dark, light = np.percentile(image[top : bottom + 1, left : right + 1, 1], (5, 95))
+        if light - dark >= _LEGIBLE:
             break
-    return Crop(image, drawn.lines, drawn.country)
+    return Seen(image, _told(corners, rng), drawn.lines, drawn.country)
 
 
 def _plate(chance: random.Random) -> Plate:
@@ -140,7 +162,7 @@ def _mounted(drawn: Picture, rng: np.random.Generator) -> Picture:
     return out
 
 
-def _seen(drawn: Picture, rng: np.random.Generator) -> tuple[Picture, np.ndarray]:
+def _before_a_camera(drawn: Picture, rng: np.random.Generator) -> tuple[Picture, np.ndarray]:
     """A plate on a vehicle as a camera sees it, and its corners."""
     h, w = drawn.shape[:2]
     wide = float(np.exp(rng.uniform(np.log(_NARROW), np.log(_WIDE))))
@@ -163,9 +185,8 @@ def _seen(drawn: Picture, rng: np.random.Generator) -> tuple[Picture, np.ndarray
     return ground, corners
 
 
-def _straight(seen: Picture, corners: np.ndarray, rng: np.random.Generator) -> Picture:
-    """The plate straightened by corners that are about right, as a detector's are."""
+def _told(corners: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Corners that are about right, as a detector's are."""
     sides = np.linalg.norm(corners[1] - corners[0]), np.linalg.norm(corners[3] - corners[0])
     off = rng.normal(0, 1, (4, 2)) * (0.012, 0.035) + rng.normal(0, 1, 2) * (0.012, 0.03)
-    told = corners + off * sides
-    return straightened(seen, told.astype(np.float32))
+    return (corners + off * sides).astype(np.float32)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from edge.reader import SIGNS
 from training import runs, weights
-from training.loop import Pace, batches, learn, positive, shorter
+from training.loop import Pace, batches, learn, positive, seed, shorter
 from training.reader.feed import Crop, crops
 from training.reader.net import COLUMNS, ReaderNet
 
@@ -104,11 +104,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m training.reader.train", description=__doc__, allow_abbrev=False
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights, .pt")
-    parser.add_argument("--toy", action="store_true", help="a small network, for minutes")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--toy", action="store_true", help="a small network, for minutes")
     parser.add_argument("--steps", type=positive, metavar="N")
-    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--seed", type=seed, metavar="N", help="0 to 9999")
     parser.add_argument("--rate", type=float, metavar="RATE", help="of learning, at its highest")
-    parser.add_argument("--from", dest="begin", type=Path, metavar="FILE", help="to go on from")
+    begin.add_argument("--from", dest="begin", type=Path, metavar="FILE", help="to go on from")
     parser.add_argument("--threads", type=positive, default=2, metavar="N")
     chosen = parser.parse_args(arguments)
     cv2.setNumThreads(1)  # no thread of its own may be lost when the workers are forked
