@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import numpy_helper
 from torch import nn
 
 _FURTHEST = 0.05  # pixels, or units of a logit, by which ONNX Runtime may differ from PyTorch
@@ -60,10 +59,6 @@ def write(
         for place, length in enumerate(value.shape):  # tracing forgets some
             if place not in axes[output.name]:
                 output.type.tensor_type.shape.dim[place].dim_value = length
-    held = {each.name for each in model.graph.initializer}
-    for name, value in net.state_dict().items():
-        if name not in held and value.ndim:  # equal ones are written once
-            model.graph.initializer.append(numpy_helper.from_array(value.numpy(), name))
     onnx.helper.set_model_props(model, {**told, "recipe": json.dumps(asdict(recipe))})
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(beside))

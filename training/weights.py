@@ -59,6 +59,9 @@ def _of_onnx(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     model = onnx.load(str(path))
     recipe = {each.key: each.value for each in model.metadata_props}["recipe"]
     held = {each.name: numpy_helper.to_array(each).copy() for each in model.graph.initializer}
+    for node in model.graph.node:  # equal ones are written once
+        if node.op_type == "Identity" and node.input[0] in held:
+            held[node.output[0]] = held[node.input[0]]
     return json.loads(recipe), {name: torch.from_numpy(value) for name, value in held.items()}
 
 
