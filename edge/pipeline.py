@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _READS = uuid.UUID("6f2b9a52-9c0e-5d59-8f1c-0c1d6c8b7a10")  # namespace of read ids, random once
 _UNREAD = TrackReadings()
+_WHOLE = 0.85  # of a plate's height from which a crop shows the plate and not one of its lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class CameraPipeline:
         self._attention = Attention(self._settings.attention, camera.roi)
         self._tracker = ByteTracker(session, self._settings.tracking)
         self._readings: dict[str, TrackReadings] = {}
+        self._held: dict[str, tuple[Frame, _Due, Reading]] = {}
         self._reader = f"{detector.name} {recogniser.name}"
 
     @property
@@ -107,6 +109,11 @@ class CameraPipeline:
             return []
         detections = self._detector.detect(frame.image, looks)
         return self._follow(frame, detections, looks)
+
+    def finish(self) -> list[PlateRead]:
+        """What was held back of plates that are in sight when nothing more comes; call it once."""
+        held, self._held = self._held, {}
+        return [self._read(*one) for one in held.values() if self._worth(one[2])]
 
     def _looks(self, frame: Frame) -> list[Look]:
         if self._settings.still:
@@ -138,9 +145,10 @@ class CameraPipeline:
         height, width = frame.image.shape[:2]
         regions = [_unbounded(look.region, width, height) for look in looks]
         tracks = self._tracker.update(detections, frame.captured_at_us, regions)
-        for track in tracks:
-            if track.state is TrackState.REMOVED:
-                self._readings.pop(track.track_id, None)
+        gone = [track.track_id for track in tracks if track.state is TrackState.REMOVED]
+        for track_id in gone:
+            self._readings.pop(track_id, None)
+        left = [self._held.pop(track_id) for track_id in gone if track_id in self._held]
         if self._settings.no_ocr:
             return []
         due: list[_Due] = []
@@ -149,14 +157,17 @@ class CameraPipeline:
                 candidate = self._due(frame, track, track.detection)
                 due += [] if candidate is None else [candidate]
         readings = self._recogniser.recognise([one.crops for one in due]) if due else []
-        reads: list[PlateRead] = []
+        reads = [self._read(*one) for one in left if self._worth(one[2])]
         for one, reading in zip(due, readings, strict=True):
             if not maybe_plate(reading):
                 self._note(frame, one, "", 0.0)
                 continue
             premature = self._premature(frame, one, reading)
             self._note(frame, one, plain(reading.text), 0.0 if premature else reading.confidence)
-            if not premature:
+            if premature:
+                self._held[one.track.track_id] = frame, one, reading
+            else:
+                self._held.pop(one.track.track_id, None)
                 reads.append(self._read(frame, one, reading))
         return sorted(reads, key=lambda read: (read["box"]["x"], read["track_id"]))
 
@@ -172,11 +183,17 @@ class CameraPipeline:
             return None
         crops = self._recogniser.crops(frame.image, detection, reading.margin)
         quality = min(quality_of(crop) for crop in crops)
-        due = _Due(track, detection, crops, quality, clear, height)
+        whole = size_of(detection.quad)[1]
+        lines = [crop.shape[0] for crop in crops if parts or crop.shape[0] < _WHOLE * whole]
+        due = _Due(track, detection, crops, quality, clear, min(lines, default=height))
         if detection.lines and rim_of(frame.image, detection.quad) < reading.rim:
             self._note(frame, due, "", 0.0)
             return None
         return due
+
+    def _worth(self, reading: Reading) -> bool:
+        """Whether a reading that was held back is told, as no better one came."""
+        return reading.confidence >= self._settings.reading.sure
 
     def _premature(self, frame: Frame, due: _Due, reading: Reading) -> bool:
         """Whether a plate that comes nearer is too far to be read yet."""

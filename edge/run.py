@@ -65,6 +65,8 @@ def read_file(
                 yield "CameraHeartbeat", pulse.beat(frame.captured_at_us, "live", 0)
     except Truncated as error:
         failure = error
+    for read in chain.finish():
+        yield "PlateRead", read
     yield "SourceEnded", pulse.end("end of file" if failure is None else f"failed: {failure}")
     if failure is not None:
         raise failure
@@ -215,6 +217,7 @@ class _Reader:
             if frame is not None:
                 if chain is None or frame.session != session:
                     if chain is not None:
+                        records += [("PlateRead", read) for read in chain.finish()]
                         records.append(("SourceEnded", pulse.end("end of file, begun again")))
                     session = frame.session
                     chain = self._chains(session=frame.session)
@@ -245,7 +248,9 @@ class _Reader:
                         )
             if frame is not None:
                 self._metrics.latency.labels(camera).observe((self._now() - began) / 1e6)
-        kept = not self._writer.append([("SourceEnded", pulse.end(self._capture.reason))])
+        last: list[Record] = [("PlateRead", read) for read in (chain.finish() if chain else ())]
+        last.append(("SourceEnded", pulse.end(self._capture.reason)))
+        kept = not self._writer.append(last)
         while kept and not self._stop.wait(FULL_WAIT_S):
             kept = not self._writer.append([])
         if kept:
