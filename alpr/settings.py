@@ -54,7 +54,7 @@ class Settings(BaseModel):
     images_cache_days: int = Field(default=30, ge=1)
     images_retention_days: int = Field(default=90, ge=1)
     cameras: Path = Path("config/cameras.yaml")
-    detector: str = "text"
+    detector: str = "corners"
     alert_rules: Path = Path("config/alert_rules.yaml")
     public_url: str = ""
     link_secret_file: Path

@@ -668,6 +668,7 @@ def public_url(settings: Settings) -> str:
 
 def open_detector(chosen: str, threads: int = 2) -> "PlateDetector":
     """What finds plates in a picture; ``chosen`` is the setting `detector`. Raises ConfigError."""
+    from edge.careful import CarefulDetector
     from edge.corners import CornerDetector
     from edge.detect import TextPlateDetector
     from edge.models import ModelError
@@ -675,9 +676,10 @@ def open_detector(chosen: str, threads: int = 2) -> "PlateDetector":
     if chosen == "text":
         return TextPlateDetector(threads)
     try:
-        return CornerDetector(threads, None if chosen == "corners" else Path(chosen))
+        quick = CornerDetector(threads, None if chosen == "corners" else Path(chosen))
     except ModelError as error:
         raise ConfigError(str(error)) from error
+    return CarefulDetector(quick, threads)
 
 
 def open_recogniser(threads: int = 2) -> "PlateRecogniser":

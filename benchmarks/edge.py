@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from alpr.wiring import open_detector
 from edge.cameras import Camera
 from edge.capture import file_frames
-from edge.detect import Look, TextPlateDetector
+from edge.detect import Look, PlateDetector
 from edge.pipeline import plain
 from edge.recognise import TextRecogniser
 from edge.run import read_file
@@ -22,10 +23,12 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 _ALIKE = str.maketrans("OI", "01")  # what the benchmark's truth does not tell apart
 
 
-def video_times(path: Path, threads: int, stride: int) -> Iterator[dict[str, Any]]:
+def video_times(
+    path: Path, threads: int, stride: int, chosen: str = "corners"
+) -> Iterator[dict[str, Any]]:
     """The edge's time on a clip, and that of looking at every whole frame (each ``stride``-th)."""
     camera = Camera("bench", str(path))
-    detector, recogniser = TextPlateDetector(threads), TextRecogniser(threads)
+    detector, recogniser = open_detector(chosen, threads), TextRecogniser(threads)
     began, spent = time.perf_counter(), time.process_time()
     records = list(read_file(path, camera, detector, recogniser, None, session="bench"))
     wall, cpu = time.perf_counter() - began, time.process_time() - spent
@@ -58,9 +61,11 @@ def video_times(path: Path, threads: int, stride: int) -> Iterator[dict[str, Any
     }
 
 
-def picture_accuracy(folder: Path, threads: int, limit: int | None) -> Iterator[dict[str, Any]]:
+def picture_accuracy(
+    folder: Path, threads: int, limit: int | None, chosen: str = "corners"
+) -> Iterator[dict[str, Any]]:
     """How many pictures have their plate among the reads, with and without O = 0 and I = 1."""
-    detector, recogniser = TextPlateDetector(threads), TextRecogniser(threads)
+    detector, recogniser = open_detector(chosen, threads), TextRecogniser(threads)
     right = literal = total = 0
     began = time.perf_counter()
     for truth_file in sorted(folder.glob("*.txt"))[:limit]:
@@ -83,7 +88,7 @@ def picture_accuracy(folder: Path, threads: int, limit: int | None) -> Iterator[
     }
 
 
-def _texts(picture: Path, detector: TextPlateDetector, recogniser: TextRecogniser) -> set[str]:
+def _texts(picture: Path, detector: PlateDetector, recogniser: TextRecogniser) -> set[str]:
     camera = Camera(re.sub(r"[^A-Za-z0-9_.-]", "-", picture.stem), str(picture))
     records = read_file(picture, camera, detector, recogniser, None, session="bench")
     return {plain(record["text"]) for name, record in records if name == "PlateRead"}
@@ -92,6 +97,7 @@ def _texts(picture: Path, detector: TextPlateDetector, recogniser: TextRecognise
 def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", action="store_true", help="accuracy on still pictures")
+    parser.add_argument("--detector", default="corners", help="as ALPR_DETECTOR")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--stride", type=int, default=12, help="of the reference's frames")
@@ -102,12 +108,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
             line
             for name in ("eu", "us")
             for line in picture_accuracy(
-                options.data / "benchmark" / name, options.threads, options.limit
+                options.data / "benchmark" / name, options.threads, options.limit, options.detector
             )
         )
     else:
         video = options.data / "video" / "toll-booth.mp4"
-        results = video_times(video, options.threads, options.stride)
+        results = video_times(video, options.threads, options.stride, options.detector)
     for line in results:
         print(json.dumps(line, ensure_ascii=False), flush=True)
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edge.detect import Detection, Look
-from edge.geometry import Quad, box_of, iou, size_of
+from edge.geometry import Quad, Region, box_of, iou, size_of
 from edge.models import opened
 
 WIDE = 640
@@ -45,15 +45,17 @@ class CornerDetector:
         """The weights' name, with their version."""
         return self._name
 
-    def scale(self, width: int, height: int) -> float:
-        """To 640 pixels of width, and no more pixels than a square of that has."""
-        return min(_ENLARGED, WIDE / width, (_MOST / (width * height)) ** 0.5)
+    def still(self, image: np.ndarray, region: Region) -> list[Detection]:
+        """See PlateDetector: at 640 pixels of width, and no more than a square of that has."""
+        width, height = region[2] - region[0], region[3] - region[1]
+        scale = min(_ENLARGED, WIDE / width, (_MOST / (width * height)) ** 0.5)
+        return self.detect(image, [Look(region, scale)])
 
     def detect(self, image: np.ndarray, looks: Sequence[Look] | None = None) -> list[Detection]:
         """See PlateDetector. A plate that a look's edge cuts is left out: another look has it."""
         height, width = image.shape[:2]
         if looks is None:
-            looks = [Look((0, 0, width, height), self.scale(width, height))]
+            return self.still(image, (0, 0, width, height))
         quads: list[np.ndarray] = []
         scores: list[np.ndarray] = []
         for look in looks:

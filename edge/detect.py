@@ -49,8 +49,8 @@ class PlateDetector(Protocol):
         """Detector and version, without spaces."""
         ...
 
-    def scale(self, width: int, height: int) -> float:
-        """How much a still picture is best reduced or enlarged, given its sides in pixels."""
+    def still(self, image: np.ndarray, region: Region) -> list[Detection]:
+        """Plates in a region of a picture that stands alone, looked at as a whole."""
         ...
 
     def detect(self, image: np.ndarray, looks: Sequence[Look] | None = None) -> list[Detection]:
@@ -75,15 +75,17 @@ class TextPlateDetector:
         """The weights' name and the package's version."""
         return f"PP-OCRv6-det-small/rapidocr-{_version()}"
 
-    def scale(self, width: int, height: int) -> float:
-        """To 900,000 pixels, at most twice as large."""
-        return min(_ENLARGED, (_STILL / (width * height)) ** 0.5)
+    def still(self, image: np.ndarray, region: Region) -> list[Detection]:
+        """See PlateDetector: at 900,000 pixels, at most twice as large."""
+        width, height = region[2] - region[0], region[3] - region[1]
+        scale = min(_ENLARGED, (_STILL / (width * height)) ** 0.5)
+        return self.detect(image, [Look(region, scale)])
 
     def detect(self, image: np.ndarray, looks: Sequence[Look] | None = None) -> list[Detection]:
         """See PlateDetector. A line that a look's edge cuts is left out: another look has it."""
         height, width = image.shape[:2]
         if looks is None:
-            looks = [Look((0, 0, width, height), self.scale(width, height))]
+            return self.still(image, (0, 0, width, height))
         lines: list[TextLine] = []
         for look in looks:
             left, top, right, bottom = look.region

@@ -104,24 +104,30 @@ class CameraPipeline:
         settings = self._settings
         if frame.number % (settings.skip_frames + 1):
             return []
-        looks = self._looks(frame)
+        if settings.still:
+            whole = region_of(frame.image, self._camera.roi)
+            return self._follow(frame, self._detector.still(frame.image, whole), [Look(whole)])
+        wanted = self._wanted(frame.captured_at_us)
+        looks = self._attention.looks(frame.image, frame.captured_at_us, wanted)
+        late = self._let_go(frame.captured_at_us) if self._held else []
         if not looks:
-            return []
-        detections = self._detector.detect(frame.image, looks)
-        return self._follow(frame, detections, looks)
+            return late
+        return late + self._follow(frame, self._detector.detect(frame.image, looks), looks)
 
     def finish(self) -> list[PlateRead]:
-        """What was held back of plates that are in sight when nothing more comes; call it once."""
-        held, self._held = self._held, {}
-        return [self._read(*one) for one in held.values() if self._worth(one[2])]
+        """What is held back still, when nothing more comes; call it once."""
+        return self._let_go(None)
 
-    def _looks(self, frame: Frame) -> list[Look]:
-        if self._settings.still:
-            whole = region_of(frame.image, self._camera.roi)
-            width, height = whole[2] - whole[0], whole[3] - whole[1]
-            return [Look(whole, self._detector.scale(width, height))]
-        wanted = self._wanted(frame.captured_at_us)
-        return self._attention.looks(frame.image, frame.captured_at_us, wanted)
+    def _let_go(self, at_us: int | None) -> list[PlateRead]:
+        """What was held back and is not waited for any longer at a time, or at the end (None)."""
+        settings = self._settings.reading
+        due = [
+            track_id
+            for track_id, (frame, _, _) in self._held.items()
+            if at_us is None or at_us - frame.captured_at_us >= settings.patience_us
+        ]
+        held = [self._held.pop(track_id) for track_id in due]
+        return [self._read(*one) for one in held if one[2].confidence >= settings.sure]
 
     def _wanted(self, at_us: int) -> list[np.ndarray]:
         """Boxes of plates that are due for a look of their own."""
@@ -145,10 +151,9 @@ class CameraPipeline:
         height, width = frame.image.shape[:2]
         regions = [_unbounded(look.region, width, height) for look in looks]
         tracks = self._tracker.update(detections, frame.captured_at_us, regions)
-        gone = [track.track_id for track in tracks if track.state is TrackState.REMOVED]
-        for track_id in gone:
-            self._readings.pop(track_id, None)
-        left = [self._held.pop(track_id) for track_id in gone if track_id in self._held]
+        for track in tracks:
+            if track.state is TrackState.REMOVED:
+                self._readings.pop(track.track_id, None)
         if self._settings.no_ocr:
             return []
         due: list[_Due] = []
@@ -157,7 +162,7 @@ class CameraPipeline:
                 candidate = self._due(frame, track, track.detection)
                 due += [] if candidate is None else [candidate]
         readings = self._recogniser.recognise([one.crops for one in due]) if due else []
-        reads = [self._read(*one) for one in left if self._worth(one[2])]
+        reads: list[PlateRead] = []
         for one, reading in zip(due, readings, strict=True):
             if not maybe_plate(reading):
                 self._note(frame, one, "", 0.0)
@@ -190,10 +195,6 @@ class CameraPipeline:
             self._note(frame, due, "", 0.0)
             return None
         return due
-
-    def _worth(self, reading: Reading) -> bool:
-        """Whether a reading that was held back is told, as no better one came."""
-        return reading.confidence >= self._settings.reading.sure
 
     def _premature(self, frame: Frame, due: _Due, reading: Reading) -> bool:
         """Whether a plate that comes nearer is too far to be read yet."""

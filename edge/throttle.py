@@ -19,7 +19,8 @@ class ReadingSettings:
     settled track is read again whenever it is ``grown`` times as wide: far plates agree on
     confusions.
     A text whose signs are narrower than ``narrow`` pixels is held back while the plate has grown
-    by a tenth in the last ``patience_us``: it will soon be read better.
+    by a tenth in the last ``patience_us``: it will soon be read better. If it is not, the last text
+    held back is told then, or when the source ends, if it is ``sure``.
     ``margin`` is what a crop shows around a line, in its height. Text whose ``rim`` (see
     edge.shots) is below is painted on something and no plate; 0 reads it too.
     """

@@ -11,8 +11,11 @@ import pytest
 from edge.cameras import Camera
 from edge.capture import Frame
 from edge.detect import Detection, Look, TextPlateDetector
+from edge.geometry import Region
 from edge.pipeline import CameraPipeline, PipelineSettings, plain
-from edge.recognise import Reading, TextRecogniser
+from edge.reading import Reading
+from edge.recognise import TextRecogniser
+from edge.throttle import ReadingSettings
 from images.store import NO_TAGS, FolderStore, ImageError
 from schemas.codec import parsed, schema_text
 from schemas.records import PlateRead
@@ -31,8 +34,8 @@ class Counted:
         self.looks: list[Look] = []
         self.readings = 0
 
-    def scale(self, width: int, height: int) -> float:
-        return self._detector.scale(width, height)
+    def still(self, image: np.ndarray, region: Region) -> list[Detection]:
+        return self._detector.still(image, region)
 
     def detect(self, image: np.ndarray, looks: Sequence[Look] | None = None) -> list[Detection]:
         self.looks += looks or []
@@ -197,3 +200,50 @@ def test_a_read_whose_pictures_cannot_be_kept_comes_without_them(models: Counted
     reads = play(drive_by("34A-231.26", 3), models, Full(Path("unused")))
     assert reads
     assert reads[0]["images"] == {"plate_url": "", "vehicle_url": "", "frame_url": ""}
+
+
+def comes_nearer(frames: int) -> list[np.ndarray]:
+    """A plate whose signs are too narrow to be trusted yet, a little larger every frame."""
+    pictures = []
+    for number in range(frames):
+        image = street()
+        draw_plate(image, "34A-231.26", 200, 200, height=18 + number // 3)
+        pictures.append(image)
+    return pictures
+
+
+def chained(models: Counted) -> CameraPipeline:
+    reading = ReadingSettings(narrow=40.0, sure=0.5, rim=0.0)
+    return CameraPipeline(
+        CAMERA, models, models, None, "0a1b2c3d", settings=PipelineSettings(reading=reading)
+    )
+
+
+def fed(chain: CameraPipeline, pictures: Sequence[np.ndarray], first: int = 0) -> list[PlateRead]:
+    return [
+        read
+        for number, picture in enumerate(pictures, first)
+        for read in chain.process(
+            Frame("CAM-1", "0a1b2c3d", number, START_US + number * 40_000, picture)
+        )
+    ]
+
+
+def test_what_was_held_back_of_a_plate_is_told_when_the_source_ends(models: Counted) -> None:
+    chain = chained(models)
+    assert fed(chain, comes_nearer(12)) == []
+    (read,) = chain.finish()
+    assert plain(read["text"]) == "34A23126"
+    assert read["captured_at"] == START_US + 40_000 * read["frame_number"]
+    assert chain.finish() == []
+
+
+def test_and_when_it_is_waited_for_no_longer(models: Counted) -> None:
+    chain = chained(models)
+    pictures = comes_nearer(12)
+    assert fed(chain, pictures) == []
+    assert fed(chain, [street()] * 30, len(pictures)) == []
+    (read,) = fed(chain, [street()] * 30, len(pictures) + 30)
+    assert plain(read["text"]) == "34A23126"
+    assert read["frame_number"] < 12
+    assert chain.finish() == []

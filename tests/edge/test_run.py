@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from alpr.wiring import open_detector
 from edge.append import RawWriter, SparingStore
 from edge.cameras import Camera
 from edge.capture import Truncated
@@ -196,10 +197,11 @@ def test_what_a_full_log_left_at_the_end_is_appended_once_there_is_room(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not VIDEO.exists(), reason="the shared test data is not here")
+@pytest.mark.parametrize(("chosen", "last"), [("corners", 1), ("text", 2)])
 def test_the_toll_booths_three_plates_are_read_and_its_traps_are_not(
-    detector: TextPlateDetector, recogniser: TextRecogniser
+    chosen: str, last: int, recogniser: TextRecogniser
 ) -> None:
-    camera = Camera("toll", str(VIDEO))
+    camera, detector = Camera("toll", str(VIDEO)), open_detector(chosen)
     reads = [
         record
         for name, record in read_file(VIDEO, camera, detector, recogniser, None)
@@ -208,7 +210,7 @@ def test_the_toll_booths_three_plates_are_read_and_its_traps_are_not(
     texts = ["".join(sign for sign in read["text"] if sign.isalnum()) for read in reads]
     assert texts.count("34A36837") >= 3
     assert texts.count("34A23126") >= 3
-    assert texts.count("89C20339") >= 2
+    assert texts.count("89C20339") >= last, "it comes nearer until the clip ends"
     assert not [text for text in texts if "02819" in text or "01357" in text or "17174" in text]
 
 

@@ -15,6 +15,7 @@ from rich.table import Column, Table
 
 from edge.cameras import Camera
 from edge.capture import file_frames
+from edge.careful import CarefulDetector
 from edge.corners import CornerDetector
 from edge.detect import PlateDetector, TextPlateDetector
 from edge.geometry import iou, share
@@ -244,7 +245,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell_finding(detectors, sets | photographs, told)
         recogniser = TextRecogniser(chosen.threads)
         if photographs:
-            _tell_reading(detectors, recogniser, photographs, told)
+            careful = CarefulDetector(detectors[0], chosen.threads)
+            _tell_reading([careful, *detectors], recogniser, photographs, told)
         clip = chosen.data / "video" / "toll-booth.mp4"
         if not chosen.tuning and clip.is_file():
             _tell_video(detectors, recogniser, clip, told)
