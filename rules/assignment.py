@@ -15,6 +15,10 @@ TRACK_BONUS = 0.15
 """What the same track is worth in similarity, so that it wins over a likeness by chance."""
 
 
+_LEAST_PART = 4
+"""Signs that a part of a plate must have to be known as such."""
+
+
 class Assignment:
     """The choice by likeness, track, time and place in the picture, by the settings."""
 
@@ -60,8 +64,30 @@ class Assignment:
             rank = (likeness, sighting.last_seen, sighting.event_id)
             if likeness > 0 and (best is None or rank > best_rank):
                 best, best_rank = sighting, rank
+        best = best or self._half_hidden(group, read, folded)
         rival = bound if bound is not None and bound is not best and best is not None else None
         return best, rival
+
+    def _half_hidden(self, group: Group, read: PlateRead, folded: str) -> Sighting | None:
+        """The sighting of a plate of which the read, or all that was read before, shows a part.
+
+        A vehicle in front or the picture's edge hides the rest for a moment; a sighting that was
+        read again says no part.
+        """
+        captured, source = read["captured_at"], (read["camera_id"], read["session"])
+        frame = (*source, read["frame_number"])
+        found = [
+            sighting
+            for sighting in group.sightings.values()
+            if sighting.source == source
+            and sighting.frame != frame
+            and self._near(sighting, captured)
+            and (
+                (sighting.reads == 1 and _part(sighting.folded, folded))
+                or _part(folded, sighting.folded)
+            )
+        ]
+        return max(found, key=lambda one: (one.last_seen, one.event_id), default=None)
 
     def twin(self, group: Group, sighting: Sighting) -> Sighting | None:
         """Another open sighting that a changed vote has proved to be of the same plate."""
@@ -162,6 +188,11 @@ class Assignment:
         others = [c for index, c in enumerate(confidences) if index != place]
         doubt = 1000 * self._settings.doubtful
         return confidences[place] < doubt and confidences[place] + 100 <= min(others, default=0)
+
+
+def _part(less: str, more: str) -> bool:
+    """Whether a folded text is much, but not all, of another one."""
+    return _LEAST_PART <= len(less) <= len(more) - 2 and less in more
 
 
 def differ(one: str, other: str) -> bool:

@@ -140,7 +140,7 @@ def test_two_sightings_that_a_track_proves_one_are_merged(fold):
     """A glimpse splits off, then its own track reads what the other sighting says."""
     fold.read(0, "KAX1234", track_id="a", confidence=0.95)
     fold.read(0.2, "KAX1234", track_id="a", confidence=0.95)
-    fold.read(2, "KAX12", track_id="b", confidence=0.8)
+    fold.read(2, "KX124", track_id="b", confidence=0.8)
     assert len(fold.sightings()) == 2
     fold.read(2.3, "KAX1234", track_id="b", confidence=0.95)
     gone = [e for e in fold.sightings().values() if e["status"] == "retracted"]
@@ -154,6 +154,42 @@ def test_two_sightings_that_a_track_proves_one_are_merged(fold):
 
 
 # Which reads belong together
+
+
+def test_a_plate_that_was_half_hidden_at_first_is_one_with_what_is_read_then(fold):
+    fold.read(0, "C4178", track_id="a", confidence=0.94)
+    for n in range(3):
+        fold.read(2 + n * 0.3, "DAVC4178", track_id="b", confidence=0.99)
+    fold.heartbeat(400)
+    assert fold.standing() == [("DAVC4178", "ended")]
+    assert len(fold.sightings()) == 1
+
+
+def test_a_plate_that_is_half_hidden_at_last_is_still_the_one_that_was_read(fold):
+    for n in range(2):
+        fold.read(n * 0.3, "DAVC4178", track_id="a", confidence=0.99)
+    fold.read(3, "VC41", track_id="b", confidence=0.94)
+    fold.heartbeat(400)
+    assert fold.standing() == [("DAVC4178", "ended")]
+
+
+@pytest.mark.parametrize(
+    ("part", "reads", "after"),
+    [("C4178", 2, 2), ("C4178", 1, 30), ("C4179", 1, 2)],
+    ids=["read twice", "long before", "no part"],
+)
+def test_what_is_no_part_of_a_plate_stays_another(fold, part, reads, after):
+    for n in range(reads):
+        fold.read(n * 0.3, part, track_id="a", confidence=0.99)
+    for n in range(3):
+        fold.read(after + n * 0.3, "DAVC4178", track_id="b", confidence=0.99)
+    assert len(fold.sightings()) == 2
+
+
+def test_a_part_in_the_same_frame_is_another_plate(fold):
+    fold.read(0, "C4178", frame_number=1, box=box(100, 300), track_id="a", confidence=0.99)
+    fold.read(0, "DAVC4178", frame_number=1, box=box(900, 300), track_id="b", confidence=0.99)
+    assert len(fold.sightings()) == 2
 
 
 @pytest.mark.parametrize(
