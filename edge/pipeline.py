@@ -13,7 +13,8 @@ from edge.capture import Frame
 from edge.detect import Detection, Look, PlateDetector
 from edge.geometry import Region, clipped, rectified, size_of
 from edge.motion import Attention, AttentionSettings, region_of
-from edge.recognise import PlateRecogniser, Reading
+from edge.reading import Reading
+from edge.recognise import Crops, PlateRecogniser
 from edge.shots import NO_IMAGES, keep_evidence, quality_of, rim_of
 from edge.throttle import Pace, ReadingSettings, TrackReadings
 from edge.track import ByteTracker, Track, TrackingSettings, TrackState
@@ -24,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 _READS = uuid.UUID("6f2b9a52-9c0e-5d59-8f1c-0c1d6c8b7a10")  # namespace of read ids, random once
 _UNREAD = TrackReadings()
-_WHOLE = 0.85  # of a plate's height from which a crop shows the plate and not one of its lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class _Due:
 
     track: Track
     detection: Detection
-    crops: list[np.ndarray]
+    crops: Crops
     quality: float
     clear: float
     height: float
@@ -187,10 +187,9 @@ class CameraPipeline:
         if not known.due(clear, detection.box, height, frame.captured_at_us, reading):
             return None
         crops = self._recogniser.crops(frame.image, detection, reading.margin)
-        quality = min(quality_of(crop) for crop in crops)
-        whole = size_of(detection.quad)[1]
-        lines = [crop.shape[0] for crop in crops if parts or crop.shape[0] < _WHOLE * whole]
-        due = _Due(track, detection, crops, quality, clear, min(lines, default=height))
+        quality = min(quality_of(crop) for crop in crops.all)
+        height = min((line.shape[0] for line in crops.lines), default=height)
+        due = _Due(track, detection, crops, quality, clear, height)
         if detection.lines and rim_of(frame.image, detection.quad) < reading.rim:
             self._note(frame, due, "", 0.0)
             return None

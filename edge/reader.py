@@ -13,6 +13,7 @@ from edge.detect import Detection
 from edge.geometry import Quad, rectified
 from edge.models import ModelError, opened
 from edge.reading import Reading, decoded, stacked
+from edge.recognise import Crops
 
 SIZE = (192, 64)
 """Pixels of width and height of a straightened plate."""
@@ -51,15 +52,18 @@ class PlateReader:
         """The weights' name, with their version."""
         return self._name
 
-    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> list[np.ndarray]:
+    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> Crops:
         """The whole plate, straight; its margin is the one that the network was trained with."""
-        return [rectified(image, detection.quad, MARGIN)]
+        return Crops(whole=rectified(image, detection.quad, MARGIN))
 
-    def recognise(self, plates: Sequence[Sequence[np.ndarray]]) -> list[Reading]:
-        """See PlateRecogniser."""
+    def recognise(self, plates: Sequence[Crops]) -> list[Reading]:
+        """See PlateRecogniser; nothing is read where the whole plate is not shown."""
+        seen = iter(self.probabilities([one.whole for one in plates if one.whole is not None]))
         return [
-            stacked([decoded(row, SIGNS) for row in rows])
-            for rows in self.probabilities([crops[0] for crops in plates])
+            Reading("", 0.0, ())
+            if one.whole is None
+            else stacked([decoded(row, SIGNS) for row in next(seen)])
+            for one in plates
         ]
 
     def probabilities(self, plates: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 """Reading plates: the interface, and the default by PP-OCR's recogniser on ONNX Runtime."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,21 @@ _TWO_LINES = 1.9  # width over height below which a plate given as one picture h
 LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ÄÖÜ-.· "
 
 
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """What a recogniser wants to see of a plate, straight BGR: the ``whole`` of it, its ``lines``
+    from the top, or both.
+    """
+
+    whole: np.ndarray | None = None
+    lines: tuple[np.ndarray, ...] = ()
+
+    @property
+    def all(self) -> tuple[np.ndarray, ...]:
+        """All of them."""
+        return self.lines if self.whole is None else (self.whole, *self.lines)
+
+
 class PlateRecogniser(Protocol):
     """Reads plates. ``name`` says which recogniser with which weights, for PlateRead.reader."""
 
@@ -30,14 +46,11 @@ class PlateRecogniser(Protocol):
         """Recogniser and version, without spaces."""
         ...
 
-    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> list[np.ndarray]:
-        """What it wants to see of a plate: straight BGR parts of a picture, from the top.
-
-        ``margin`` is left around each, in its heights.
-        """
+    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> Crops:
+        """What it wants to see of a plate; ``margin`` is left around each line, in its heights."""
         ...
 
-    def recognise(self, plates: Sequence[Sequence[np.ndarray]]) -> list[Reading]:
+    def recognise(self, plates: Sequence[Crops]) -> list[Reading]:
         """Read each plate, given as its ``crops``. Deterministic."""
         ...
 
@@ -74,26 +87,26 @@ class TextRecogniser:
     def _lines(self) -> PlateLines:
         return PlateLines(self._threads)
 
-    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> list[np.ndarray]:
+    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> Crops:
         """Its lines: those that the detector knows, else those of the text in it."""
         lines = detection.lines or self._lines.find(image, detection.quad)
         if lines:
-            return [rectified(image, line, margin) for line in lines]
-        return split_lines(rectified(image, detection.quad))
+            return Crops(lines=tuple(rectified(image, line, margin) for line in lines))
+        return Crops(lines=tuple(split_lines(rectified(image, detection.quad))))
 
-    def recognise(self, plates: Sequence[Sequence[np.ndarray]]) -> list[Reading]:
+    def recognise(self, plates: Sequence[Crops]) -> list[Reading]:
         """See PlateRecogniser."""
         return [
             stacked([decoded(line, self.signs, emblems=True) for line in lines])
             for lines in self.probabilities(plates)
         ]
 
-    def probabilities(self, plates: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
+    def probabilities(self, plates: Sequence[Crops]) -> list[list[np.ndarray]]:
         """Of each plate's lines (columns, 1 + ``signs``), no sign first; among all signs that the
         network knows, so that they need not add up to 1.
         """
-        found = iter(self._read([line for lines in plates for line in lines]))
-        return [[next(found) for _ in lines] for lines in plates]
+        found = iter(self._read([line for crops in plates for line in crops.lines]))
+        return [[next(found) for _ in crops.lines] for crops in plates]
 
     def _read(self, lines: Sequence[np.ndarray]) -> list[np.ndarray]:
         order = sorted(range(len(lines)), key=lambda i: lines[i].shape[1] / lines[i].shape[0])

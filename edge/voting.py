@@ -1,13 +1,14 @@
 """Two readers that know different things, as one: where they differ, both judge what each says."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from edge.detect import Detection
 from edge.reader import SIGNS, PlateReader
 from edge.reading import Reading, decoded, stacked
-from edge.recognise import TextRecogniser
+from edge.recognise import Crops, TextRecogniser
 from rules.text import normalise
 
 _WEIGHT = 0.5  # of the text recogniser's word beside the plate reader's
@@ -33,16 +34,24 @@ class VotingRecogniser:
         """Both names."""
         return f"{self._plates.name}+{self._texts.name}"
 
-    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> list[np.ndarray]:
-        """The whole plate for the one, then its lines for the other."""
-        own = self._plates.crops(image, detection, margin)
-        return [*own, *self._texts.crops(image, detection, margin)]
+    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> Crops:
+        """The whole plate for the one, its lines for the other.
 
-    def recognise(self, plates: Sequence[Sequence[np.ndarray]]) -> list[Reading]:
+        Of what was found by its text the plate's corners are not known, and lines are all.
+        """
+        crops = self._texts.crops(image, detection, margin)
+        if detection.lines:
+            return crops
+        return replace(self._plates.crops(image, detection, margin), lines=crops.lines)
+
+    def recognise(self, plates: Sequence[Crops]) -> list[Reading]:
         """See PlateRecogniser."""
-        own = self._plates.probabilities([crops[0] for crops in plates])
-        other = self._texts.probabilities([crops[1:] for crops in plates])
-        return [self._judged(list(rows), lines) for rows, lines in zip(own, other, strict=True)]
+        own = iter(self._plates.probabilities([c.whole for c in plates if c.whole is not None]))
+        other = self._texts.probabilities(plates)
+        return [
+            self._judged([] if crops.whole is None else list(next(own)), lines)
+            for crops, lines in zip(plates, other, strict=True)
+        ]
 
     def _judged(self, rows: list[np.ndarray], lines: list[np.ndarray]) -> Reading:
         own = stacked([decoded(row, SIGNS) for row in rows])

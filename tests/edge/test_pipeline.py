@@ -14,7 +14,7 @@ from edge.detect import Detection, Look, TextPlateDetector
 from edge.geometry import Region
 from edge.pipeline import CameraPipeline, PipelineSettings, plain
 from edge.reading import Reading
-from edge.recognise import TextRecogniser
+from edge.recognise import Crops, TextRecogniser
 from edge.throttle import ReadingSettings
 from images.store import NO_TAGS, FolderStore, ImageError
 from schemas.codec import parsed, schema_text
@@ -41,10 +41,10 @@ class Counted:
         self.looks += looks or []
         return self._detector.detect(image, looks)
 
-    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> list[np.ndarray]:
+    def crops(self, image: np.ndarray, detection: Detection, margin: float) -> Crops:
         return self._recogniser.crops(image, detection, margin)
 
-    def recognise(self, plates: Sequence[Sequence[np.ndarray]]) -> list[Reading]:
+    def recognise(self, plates: Sequence[Crops]) -> list[Reading]:
         self.readings += len(plates)
         return self._recogniser.recognise(plates)
 

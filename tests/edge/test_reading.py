@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from edge.detect import Look, TextPlateDetector
-from edge.geometry import rectified, rotated_quad
+from edge.geometry import rotated_quad
 from edge.lines import plates_of
-from edge.recognise import TextRecogniser, split_lines
+from edge.recognise import Crops, TextRecogniser, split_lines
 from edge.shots import quality_of, rim_of
 from edge.text import TextLine
 from edge.throttle import Pace, ReadingSettings, TrackReadings
@@ -45,7 +45,7 @@ def test_lines_become_plates(lines: list[TextLine], plates: list[int]) -> None:
 
 def read(image: np.ndarray, detector: TextPlateDetector, recogniser: TextRecogniser):
     found = detector.detect(image)
-    crops = [[rectified(image, part, 0.05) for part in one.lines] for one in found]
+    crops = [recogniser.crops(image, one, 0.05) for one in found]
     return found, recogniser.recognise(crops)
 
 
@@ -92,7 +92,7 @@ def test_a_doubtful_place_has_alternatives(recogniser: TextRecogniser) -> None:
     image = street()
     draw_plate(image, "8B0O1I5S", 200, 200, height=24)
     blurred = cv2.GaussianBlur(image[196:230, 196:400], (0, 0), 2.2)
-    (reading,) = recogniser.recognise([[blurred]])
+    (reading,) = recogniser.recognise([Crops(lines=(blurred,))])
     assert reading.alternatives
     assert reading.confidence < 0.99
     assert all(text != reading.text and 0 <= value <= 1 for text, value in reading.alternatives)
@@ -106,7 +106,7 @@ def test_an_empty_crop_reads_as_nothing_and_a_batch_keeps_its_order(
         image = street()
         if text:
             draw_plate(image, text, 200, 200)
-        crops.append([image[196:250, 196 : 460 if text else 300]])
+        crops.append(Crops(lines=(image[196:250, 196 : 460 if text else 300],)))
     texts = [reading.text for reading in recogniser.recognise(crops)]
     assert texts[0].startswith("ABC123")
     assert texts[1] == ""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.reader import SIGNS
+from edge.recognise import Crops
 from edge.voting import VotingRecogniser, likelihood
 
 TEXTS = [*"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", "-", " "]
@@ -51,7 +52,7 @@ def voted(own: np.ndarray, *lines: np.ndarray):
     silent = np.zeros_like(own)
     silent[:, 0] = 1
     reader = VotingRecogniser(Plates(own, silent), Texts(*lines))
-    (reading,) = reader.recognise([[np.zeros((1, 1, 3), np.uint8)] * 2])
+    (reading,) = reader.recognise([Crops(np.zeros((1, 1, 3), np.uint8))])
     return reading
 
 
@@ -119,7 +120,7 @@ def test_accents_are_no_difference() -> None:
     reader = VotingRecogniser(
         Plates(columns("GOAB12", 0.98)), Umlauts(columns("GÖAB12", 0.9, signs))
     )
-    (reading,) = reader.recognise([[np.zeros((1, 1, 3), np.uint8)] * 2])
+    (reading,) = reader.recognise([Crops(np.zeros((1, 1, 3), np.uint8))])
     assert reading.text == "GOAB12"
 
 
@@ -162,3 +163,10 @@ def test_a_texts_likelihood_is_that_of_all_ways_to_write_it(made) -> None:
             total += float(np.prod([scores[k, sign] for k, sign in enumerate(path)]))
     told = likelihood(np.maximum(scores, 1e-4), text)
     assert np.exp(told) == pytest.approx(total, abs=1e-6, rel=1e-4)
+
+
+def test_of_what_was_found_by_its_text_only_the_text_recogniser_is_heard() -> None:
+    reader = VotingRecogniser(Plates(columns("XX999")), Texts(columns("AB123", 0.9, TEXTS)))
+    whole, lines = Crops(np.zeros((1, 1, 3), np.uint8)), Crops()
+    readings = reader.recognise([lines, whole, lines])
+    assert [reading.text for reading in readings] == ["AB123", "XX999", "AB123"]
