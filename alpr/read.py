@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     except GrammarError as error:
         raise ConfigError(f"--country: {error}") from error
     out = _Lines() if arguments.json else _Table()
-    detector, recogniser = open_detector(settings.detector), open_recogniser()
+    detector, recogniser = open_detector(settings.detector), open_recogniser(settings.recogniser)
     failed = False
     for path in arguments.file:
         for source in _sources(path):

@@ -55,6 +55,7 @@ class Settings(BaseModel):
     images_retention_days: int = Field(default=90, ge=1)
     cameras: Path = Path("config/cameras.yaml")
     detector: str = "corners"
+    recogniser: str = "text"
     alert_rules: Path = Path("config/alert_rules.yaml")
     public_url: str = ""
     link_secret_file: Path
@@ -144,6 +145,14 @@ class Settings(BaseModel):
     def _detector(cls, value: str) -> str:
         if value not in ("corners", "text") and not value.endswith(".onnx"):
             raise ValueError("use corners, text, or the .onnx that training.detector.export made")
+        return value
+
+    @field_validator("recogniser")
+    @classmethod
+    def _recogniser(cls, value: str) -> str:
+        if value not in ("voting", "plates", "text") and not value.endswith(".onnx"):
+            told = "use voting, plates, text, or the .onnx that training.reader.export made"
+            raise ValueError(told)
         return value
 
     @field_validator("jwt_secret")

@@ -682,8 +682,17 @@ def open_detector(chosen: str, threads: int = 2) -> "PlateDetector":
     return CarefulDetector(quick, threads)
 
 
-def open_recogniser(threads: int = 2) -> "PlateRecogniser":
-    """What reads a plate: PaddleOCR's text recogniser on ONNX Runtime."""
+def open_recogniser(chosen: str, threads: int = 2) -> "PlateRecogniser":
+    """What reads a plate; ``chosen`` is the setting `recogniser`. Raises ConfigError."""
+    from edge.models import ModelError
+    from edge.reader import PlateReader
     from edge.recognise import TextRecogniser
+    from edge.voting import VotingRecogniser
 
-    return TextRecogniser(threads)
+    if chosen == "text":
+        return TextRecogniser(threads)
+    try:
+        own = PlateReader(threads, None if chosen in ("voting", "plates") else Path(chosen))
+    except ModelError as error:
+        raise ConfigError(str(error)) from error
+    return own if chosen == "plates" else VotingRecogniser(own, TextRecogniser(threads))

@@ -80,6 +80,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         _serve_metrics(arguments.metrics_port, registry)
 
     detector = open_detector(arguments.plate_model or settings.detector)
+    recogniser = open_recogniser(settings.recogniser)
     begin_process("edge", settings, arguments.debug)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -102,7 +103,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             open_images(settings),
             stop,
             detector=detector,
-            recogniser=open_recogniser(),
+            recogniser=recogniser,
             host=host,
             settings=pipeline,
             registry=registry,
