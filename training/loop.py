@@ -1,5 +1,6 @@
 """The loop that every network of this project is trained by."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,12 +40,13 @@ def learn(
     pace: Pace,
     losses: Callable[[], Mapping[str, Tensor]],
     told: runs.Run,
-    keep: Callable[[nn.Module], None] | None = None,
+    keep: Callable[[nn.Module, int], None] | None = None,
 ) -> nn.Module:
     """Train ``net`` on the sum of what ``losses`` gives for the next examples, step by step.
 
     Gives the averaged weights as a network of its own, ready to be used. Progress goes to
-    standard error, figures to ``told``; ``keep`` gets the averaged weights now and then.
+    standard error, figures to ``told``; ``keep`` gets the averaged weights now and then, and the
+    steps that they took.
     """
     memory = 1 - 1 / max(2.0, _AVERAGED * pace.steps)
     averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(memory), use_buffers=True)
@@ -74,7 +76,7 @@ def learn(
             line = f"step {step} of {pace.steps}: {figures}; {left / 60:.1f} min left"
             print(line, file=sys.stderr, flush=True)
         if keep is not None and step % _KEPT == 0:
-            keep(averaged.module)
+            keep(averaged.module, step)
     return averaged.module.eval()
 
 
@@ -101,6 +103,11 @@ def batches(
 def shorter() -> bool:
     """Whether this machine's CPU reckons in bfloat16 by itself."""
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
+def half_the_cores() -> int:
+    """Threads for the network beside two workers: with all of them it waits for the workers."""
+    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def positive(text: str) -> int:

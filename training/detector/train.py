@@ -4,14 +4,13 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training import runs, weights
 from training.detector import road
@@ -19,7 +18,7 @@ from training.detector.feed import SIZE, Example, Feed
 from training.detector.goal import loss
 from training.detector.net import PlateNet
 from training.detector.road import RoadFrame
-from training.loop import Pace, batches, learn, positive, seed, shorter
+from training.loop import Pace, batches, half_the_cores, learn, positive, seed, shorter
 
 _PARTS = {"score": 1.0, "box": 2.0, "corner": 0.5}  # of the loss
 
@@ -76,9 +75,12 @@ def train(
         parts = loss(said, [_truth(example) for example in batch], SIZE)
         return {name: weight * parts[name] for name, weight in _PARTS.items()}
 
+    def kept(net: nn.Module, step: int) -> None:
+        assert keep is not None
+        weights.keep(net, replace(recipe, steps=step), keep)
+
     pace = Pace(recipe.steps, recipe.rate, recipe.decay, recipe.warm)
-    kept = None if keep is None else partial(weights.keep, recipe=recipe, path=keep)
-    trained = learn(net, pace, losses, told, kept)
+    trained = learn(net, pace, losses, told, kept if keep else None)
     assert isinstance(trained, PlateNet)
     return trained
 
@@ -119,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin.add_argument(
         "--from", dest="begin", type=Path, metavar="FILE", help="weights to go on from"
     )
-    parser.add_argument("--threads", type=positive, default=2, metavar="N")
+    parser.add_argument("--threads", type=positive, default=half_the_cores(), metavar="N")
     chosen = parser.parse_args(arguments)
     cv2.setNumThreads(1)  # no thread of its own may be lost when the workers are forked
     recipe, begun = TOY if chosen.toy else Recipe(), None

@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 
 from edge.reader import SIGNS
 from training import runs, weights
-from training.loop import Pace, batches, learn, positive, seed, shorter
+from training.loop import Pace, batches, half_the_cores, learn, positive, seed, shorter
 from training.reader.feed import Crop, crops
 from training.reader.net import COLUMNS, ReaderNet
 
@@ -61,9 +60,15 @@ def train(
     examples = batches(
         lambda worker: crops(recipe.seed * 64 + worker), recipe.batch, recipe.workers
     )
+
+    def kept(net: nn.Module, step: int) -> None:
+        assert keep is not None
+        weights.keep(net, replace(recipe, steps=step), keep)
+
     pace = Pace(recipe.steps, recipe.rate, recipe.decay, recipe.warm)
-    kept = None if keep is None else partial(weights.keep, recipe=recipe, path=keep)
-    trained = learn(net, pace, lambda: losses(net, next(examples), recipe.brief), told, kept)
+    trained = learn(
+        net, pace, lambda: losses(net, next(examples), recipe.brief), told, kept if keep else None
+    )
     assert isinstance(trained, ReaderNet)
     return trained
 
@@ -110,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=seed, metavar="N", help="0 to 9999")
     parser.add_argument("--rate", type=float, metavar="RATE", help="of learning, at its highest")
     begin.add_argument("--from", dest="begin", type=Path, metavar="FILE", help="to go on from")
-    parser.add_argument("--threads", type=positive, default=2, metavar="N")
+    parser.add_argument("--threads", type=positive, default=half_the_cores(), metavar="N")
     chosen = parser.parse_args(arguments)
     cv2.setNumThreads(1)  # no thread of its own may be lost when the workers are forked
     recipe, begun = TOY if chosen.toy else Recipe(), None
