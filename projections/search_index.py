@@ -222,7 +222,7 @@ def positions(server: SearchServer, index: str, pit: str | None = None) -> dict[
 def store(server: SearchServer, at: Position) -> Position:
     """Store a position over the one it was made from; what is stored now.
 
-    Raises PositionMoved where another was stored since.
+    Raises PositionMoved where another was stored since, or the index was removed.
     """
     if at.place is None:
         params: dict[str, Any] = {"op_type": "create"}
@@ -239,7 +239,7 @@ def store(server: SearchServer, at: Position) -> Position:
     }
     try:
         answer = server.ask("PUT", f"/{at.index}/_doc/{_id(at.partition)}", body, params)
-    except ConflictError as error:
+    except (ConflictError, NotFoundError) as error:
         raise PositionMoved from error
     return _placed(at, answer)
 

@@ -87,11 +87,12 @@ def rebuild_search(
         server.close()
 
 
-def drop_old_search(url: str) -> bool:
+def drop_old_search(url: str, sleep: Sleep = time.sleep) -> bool:
     """Remove the index that the last swap replaced, and any older one; False if there was none."""
     server = SearchServer(url)
     try:
         _hand_over(server)
+        sleep(2 * TRUSTED_S)  # now its writers know, and none makes it anew by writing to it
         return _drop_before(server, live_generation(server))
     finally:
         server.close()
@@ -366,6 +367,8 @@ def _hand_over(server: SearchServer) -> None:
                     at = store(server, replace(at, moved_to=live.name))
                 except PositionMoved:
                     at = position(server, older.name, partition)
+                    if at.place is None:
+                        break  # removed meanwhile, with all that it said
 
 
 def _at_least(old: Position) -> Callable[[Position], Position]:

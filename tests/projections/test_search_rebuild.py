@@ -11,7 +11,7 @@ import pytest
 from eventlog.log import Append
 from eventlog.registry import SqliteRegistry
 from eventlog.sqlite import SqliteLog
-from projections import search_rebuild
+from projections import search_rebuild, search_view
 from projections.compare import by_hour, contents
 from projections.errors import PositionConflict, ViewMismatch, ViewUnavailable
 from projections.rebuild import Rebuilt
@@ -247,6 +247,26 @@ def test_a_swap_under_writers_and_readers_loses_and_doubles_nothing(log, codec, 
     assert counts == sorted(counts)  # no reader ever saw less than before
     assert rebuild_search(search, log, codec).differences == []
     assert len(list(search_contents(search))) == 39 + next(written) - 100
+
+
+def test_a_writer_whose_index_is_removed_goes_on_in_the_new_one(
+    log, codec, live, search, server, monkeypatch
+):
+    """The removal may come between any two of its requests."""
+    monkeypatch.setattr(search_view, "TRUSTED_S", 1e9)  # it has not looked since
+    append(log, codec, 0, [progress(78), progress(79)])
+    at = live.positions()[0]
+    live.apply(0, at, [progress(78)], at + 1)
+    rebuild_search(search, log, codec, sleep=lambda _: None)
+    drop_old_search(search, sleep=lambda _: None)
+    made = {"transient": {"action.auto_create_index": "false"}}
+    server.ask("PUT", "/_cluster/settings", made)
+    try:
+        live.apply(0, at + 1, [progress(79)], at + 2)
+    finally:
+        server.ask("PUT", "/_cluster/settings", {"transient": {"action.auto_create_index": None}})
+    assert named(server) == {"alpr-events-000002": True}
+    assert positions(server, "alpr-events-000002")[0].next_offset == at + 2
 
 
 def test_a_rebuild_replaces_the_view_of_another_log(log, codec, search):
