@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from alpr.errors import ConfigError
+from alpr.recognition import open_detector, open_recogniser
 from alpr.settings import Settings
-from alpr.wiring import open_detector, open_recogniser
 
 if TYPE_CHECKING:
     from edge.detect import PlateDetector

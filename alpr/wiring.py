@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from api.intake import Intake
     from api.subscriptions import Subscribing
     from api.tokens import Tokens
-    from edge.detect import PlateDetector
-    from edge.recognise import PlateRecogniser
     from eventlog.confluent import ConfluentRegistry
     from eventlog.log import Log
     from eventlog.sqlite import SqliteLog
@@ -522,7 +520,6 @@ def open_keys(database: Database) -> "AccessKeys":
 
 def open_tokens(settings: Settings) -> "Tokens | None":
     """Whose tokens the API takes; None where no key for them is set. Raises ConfigError."""
-    from alpr.errors import ConfigError
     from api.tokens import TokenError, Tokens
 
     texts = {"secret": settings.jwt_secret, "public": ""}
@@ -554,7 +551,6 @@ def open_search(settings: Settings, log_uuid: str) -> "SearchView":
 
     Raises projections.errors.ViewError, alpr.errors.ConfigError where ALPR_SEARCH_URL is not set.
     """
-    from alpr.errors import ConfigError
     from projections.search_view import SearchView
 
     if not settings.search_url:
@@ -664,35 +660,3 @@ def public_url(settings: Settings) -> str:
     host = "localhost" if host in ("0.0.0.0", "::") else host
     scheme = "https" if settings.tls_cert else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
-
-
-def open_detector(chosen: str, threads: int = 2) -> "PlateDetector":
-    """What finds plates in a picture; ``chosen`` is the setting `detector`. Raises ConfigError."""
-    from edge.careful import CarefulDetector
-    from edge.corners import CornerDetector
-    from edge.detect import TextPlateDetector
-    from edge.models import ModelError
-
-    if chosen == "text":
-        return TextPlateDetector(threads)
-    try:
-        quick = CornerDetector(threads, None if chosen == "corners" else Path(chosen))
-    except ModelError as error:
-        raise ConfigError(str(error)) from error
-    return CarefulDetector(quick, threads)
-
-
-def open_recogniser(chosen: str, threads: int = 2) -> "PlateRecogniser":
-    """What reads a plate; ``chosen`` is the setting `recogniser`. Raises ConfigError."""
-    from edge.models import ModelError
-    from edge.reader import PlateReader
-    from edge.recognise import TextRecogniser
-    from edge.voting import VotingRecogniser
-
-    if chosen == "text":
-        return TextRecogniser(threads)
-    try:
-        own = PlateReader(threads, None if chosen in ("voting", "plates") else Path(chosen))
-    except ModelError as error:
-        raise ConfigError(str(error)) from error
-    return own if chosen == "plates" else VotingRecogniser(own, TextRecogniser(threads))

@@ -62,9 +62,9 @@ def described(model: type[BaseModel], media: str = "application/json") -> dict[s
     return _described({media: {"schema": _whole(model.model_json_schema())}})
 
 
-def described_text(*medias: str) -> dict[str, Any]:
-    """The same of a body that is text."""
-    return _described({media: {"schema": {"type": "string"}} for media in medias})
+def described_as(kind: str, *medias: str) -> dict[str, Any]:
+    """The same of a body of which only JSON's type is said: string, object."""
+    return _described({media: {"schema": {"type": kind}} for media in medias})
 
 
 def _described(content: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.responses import Response
 
 from api import bodies, models
-from api.arriving import MOST_BYTES, form_of, strict_json, whole_body
+from api.arriving import form_of, strict_json, whole_body
 from api.encode import Json
 from api.errors import ApiError, BadInput, TooLarge, Unavailable
 from api.intake import Intake, Pressure, Taken
@@ -41,7 +41,6 @@ class Full(ApiError):
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     202: {"description": "What became of each read; those accepted are durable"},
     408: {"model": models.Problem, "description": "The body did not arrive in time"},
-    413: {"model": models.Problem, "description": f"More than {MOST_BYTES:,} bytes"},
     422: {"model": models.Problem, "description": "Nothing of it can be taken"},
     429: {"model": models.Problem, "description": "Too much at once: Retry-After"},
     503: {"model": models.Problem, "description": "The log is away: Retry-After"},
@@ -166,14 +165,11 @@ def router(intake: Intake | None) -> APIRouter:
 
 def _message(*medias: str) -> dict[str, Any]:
     """What OpenAPI says of a route for another program's messages."""
-    anything = {"schema": {"type": "object"}}
-    content = dict.fromkeys(("application/json", *medias), anything)
-    extra = {"requestBody": {"content": content, "required": True}}
     return {
         "status_code": 202,
         "response_model": None,
         "responses": _ANSWERS,
-        "openapi_extra": extra,
+        "openapi_extra": bodies.described_as("object", "application/json", *medias),
     }
 
 

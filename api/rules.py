@@ -37,7 +37,7 @@ Name = Annotated[str, Path(max_length=200, examples=["stolen cars"])]
 Wanted = Annotated[str | None, Query(max_length=100, description="in name or description")]
 PROBLEM: dict[int | str, dict[str, Any]] = {422: {"model": models.Problem}}
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": models.Problem}}
-_TEXT = bodies.described_text("application/yaml", "application/json")
+_TEXT = bodies.described_as("string", "application/yaml", "application/json")
 
 
 def router(watching: Watching, pages: Pages) -> APIRouter:

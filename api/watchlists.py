@@ -167,7 +167,7 @@ def router(watching: Watching, pages: Pages) -> APIRouter:
         "/watchlists/{watchlist}/import",
         response_model=None,
         responses={200: {"model": shapes.ImportResponse}, 422: {"model": models.Problem}},
-        openapi_extra=bodies.described_text("text/csv"),
+        openapi_extra=bodies.described_as("string", "text/csv"),
     )
     async def load(
         request: Request,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from alpr.wiring import open_detector
+from alpr.recognition import open_detector
 from edge.cameras import Camera
 from edge.capture import file_frames
 from edge.detect import Look, PlateDetector

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import onnxruntime
 
-_NAME = 100  # signs of a model's name: it is in every read
+NAME = 100
+"""Signs that a model's name may have: it is in every read."""
 
 
 class ModelError(ValueError):
@@ -38,7 +39,11 @@ def opened(model: Path, threads: int, kind: str, maker: str) -> onnxruntime.Infe
     told = found.get_modelmeta().custom_metadata_map
     if told.get("kind") != kind:
         raise ModelError(f"{model} is a model of something else than {kind}; {cure}")
-    name = told.get("name", "")
-    if not 0 < len(name) <= _NAME or any(sign.isspace() for sign in name):
-        raise ModelError(f"{model} has no name of one word, of {_NAME} signs at most; {cure}")
+    if not is_name(told.get("name", "")):
+        raise ModelError(f"{model} has no name of one word, of {NAME} signs at most; {cure}")
     return found
+
+
+def is_name(text: str) -> bool:
+    """Whether a model can be named so: by one word that is not too long."""
+    return 0 < len(text) <= NAME and not any(sign.isspace() for sign in text)

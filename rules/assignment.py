@@ -13,10 +13,7 @@ from schemas.records import PlateRead
 
 TRACK_BONUS = 0.15
 """What the same track is worth in similarity, so that it wins over a likeness by chance."""
-
-
-_LEAST_PART = 4
-"""Signs that a part of a plate must have to be known as such."""
+_LEAST_PART = 4  # signs that a part of a plate must have to be known as such
 
 
 class Assignment:

@@ -12,6 +12,8 @@ import onnxruntime
 import torch
 from torch import nn
 
+from edge.models import NAME, is_name
+
 _FURTHEST = 0.05  # pixels, or units of a logit, by which ONNX Runtime may differ from PyTorch
 _OPSET = 17  # understood by ONNX Runtime from 1.14 and by TensorRT from 8.6
 _INPUT = "pictures"
@@ -71,9 +73,9 @@ def write(
 
 
 def named(name: str) -> None:
-    """Whether weights can have this name: a word of 100 signs at most. Raises ExportDiffers."""
-    if not 0 < len(name) <= 100 or any(sign.isspace() for sign in name):
-        raise ExportDiffers(f"the name {name[:120]!r} is no word of 100 signs at most; give one")
+    """Raises ExportDiffers where a model cannot have this name."""
+    if not is_name(name):
+        raise ExportDiffers(f"the name {name[:120]!r} is no word of {NAME} signs at most; give one")
 
 
 def _try(net: nn.Module, path: Path, tries: Sequence[tuple[int, ...]]) -> None:

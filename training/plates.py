@@ -11,11 +11,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from training import glyphs
 from training.faces import Face
+from training.hand import PLAIN, Hand
 from training.layouts import LAYOUTS, WHITE, Colour, Layout
 
 _SEAL_GAP = 9.0  # the gap that holds a seal, in cell units
 STACK = "^"
 """In a line: the next two signs stand one upon the other, half as high."""
+_COVERED: Colour = (255, 255, 255)
 _STACKED = 0.46  # of a line's height, that each of two such signs has
 
 
@@ -61,8 +63,17 @@ def successor(plate: Plate) -> Plate:
     )
 
 
-def picture(plate: Plate, width: int = 1040, face: Face = glyphs) -> np.ndarray:
-    """The plate from straight ahead in even light, BGR uint8, `width` pixels wide."""
+def picture(
+    plate: Plate,
+    width: int = 1040,
+    face: Face = glyphs,
+    hand: Hand = PLAIN,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """The plate from straight ahead in even light, BGR uint8, `width` pixels wide.
+
+    Another ``hand`` than the plain one makes its signs otherwise, what is chance in it by ``rng``.
+    """
     layout = plate.layout
     scale = 2 * width / layout.size[0]  # drawn twice as large, then averaged
     w, h = (round(side * scale) for side in layout.size)
@@ -72,8 +83,15 @@ def picture(plate: Plate, width: int = 1040, face: Face = glyphs) -> np.ndarray:
     for caption in layout.captions:
         size = caption.height * scale
         small_print(canvas, caption.text, (w / 2, h * caption.middle), size, caption.colour)
-    _draw_lines(canvas, plate, area, scale, face)
-    _rim(canvas, round(3 * scale), layout.ink)
+    if hand == PLAIN:
+        _draw_lines(canvas, canvas, plate, area, scale, face=face, hand=PLAIN, ink=layout.ink)
+    else:
+        cover = np.zeros_like(canvas)
+        _draw_lines(canvas, cover, plate, area, scale, face=face, hand=hand, ink=_COVERED)
+        height = layout.character * hand.tall * scale
+        hand.ink(canvas, cover[..., 0], layout.ink, height, rng or np.random.default_rng(0))
+    if hand.rim:
+        _rim(canvas, round(3 * scale * hand.rim), layout.ink)
     high = round(width * layout.size[1] / layout.size[0])
     return cv2.resize(canvas, (width, high), interpolation=cv2.INTER_AREA)
 
@@ -154,24 +172,31 @@ def _draw_bands(
 
 def _draw_lines(
     canvas: np.ndarray,
+    signs: np.ndarray,
     plate: Plate,
     area: tuple[float, float, float, float],
     scale: float,
+    *,
     face: Face,
+    hand: Hand,
+    ink: Colour,
 ) -> None:
+    """Seals go on ``canvas``, the signs on ``signs``."""
     layout = plate.layout
     left, top, right, bottom = area
     pitch = (bottom - top) / len(plate.lines)
     for row, line in enumerate(plate.lines):
-        pen = layout.character * layout.pen * scale
-        unit = (layout.character * scale - pen) / glyphs.CELL_HEIGHT
-        gap = layout.character * 0.115 * scale + pen
+        character = layout.character * hand.tall
+        pen = character * layout.pen * scale
+        unit = (character * scale - pen) / glyphs.CELL_HEIGHT
+        gap = character * 0.115 * scale * hand.gap + pen
         room = right - left - 22 * scale
         cells = _cells(line)
-        widths = _widths(cells, layout.seal, face)
+        widths = _widths(cells, layout.seal, face, hand)
         natural = sum(widths) * unit + gap * (len(cells) - 1) + pen
         squeeze = min(1.0, (room - pen) / (natural - pen))
         x = (left + right) / 2 - ((natural - pen) * squeeze) / 2
+        x += hand.aside * max(0.0, room - natural) / 2
         y = top + pitch * (row + 0.5) - unit * glyphs.CELL_HEIGHT / 2 + layout.shift * scale
         if len(plate.lines) == 2:  # the lines of a two-line plate stand close in the middle
             y += (0.035 if row == 0 else -0.035) * pitch
@@ -180,14 +205,14 @@ def _draw_lines(
                 _seal(canvas, x + width * unit * squeeze / 2, (top + bottom) / 2, scale)
             part = 1.0 if len(cell) == 1 else _STACKED
             below = unit * glyphs.CELL_HEIGHT * (1 - _STACKED)
-            for number, character in enumerate(cell):
+            for number, sign in enumerate(cell):
                 face.draw(
-                    canvas,
-                    character,
+                    signs,
+                    sign,
                     origin=(x, y + number * below),
-                    scale=(unit * squeeze * max(part, 0.6), unit * part),
+                    scale=(unit * squeeze * hand.narrow * max(part, 0.6), unit * part),
                     pen=pen * max(part, 0.6),
-                    colour=layout.ink,
+                    colour=ink,
                 )
             x += (width * unit + gap) * squeeze
 
@@ -203,10 +228,12 @@ def _cells(line: str) -> list[str]:
     return [cell for cell in cells if cell]
 
 
-def _widths(cells: list[str], seal: bool, face: Face) -> list[float]:
+def _widths(cells: list[str], seal: bool, face: Face, hand: Hand) -> list[float]:
     """The cells' widths in their units; a seal widens the first gap."""
     widths = [
-        max(face.width(character) for character in cell) * (1.0 if len(cell) == 1 else 0.6)
+        max(face.width(sign) for sign in cell)
+        * (1.0 if len(cell) == 1 else 0.6)
+        * (hand.blank if cell == " " else hand.narrow)
         for cell in cells
     ]
     if seal and " " in cells:

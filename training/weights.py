@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,13 @@ def keep(net: nn.Module, recipe: Any, path: Path) -> None:
     beside = path.with_name(path.name + ".part")
     torch.save({"recipe": json.dumps(asdict(recipe)), "weights": net.state_dict()}, beside)
     os.replace(beside, path)
+
+
+def keeper(recipe: Any, path: Path | None) -> Callable[[nn.Module, int], None] | None:
+    """Keeps weights on the way, with the steps that they took in their recipe."""
+    if path is None:
+        return None
+    return lambda net, step: keep(net, replace(recipe, steps=step), path)
 
 
 def restored(path: Path, recipe: Callable[..., R], net: Callable[[Any], N]) -> tuple[N, R]:

@@ -17,13 +17,12 @@ from alpr.camera_versions import tell_cameras
 from alpr.errors import Busy, ConfigError
 from alpr.person import actor
 from alpr.process import begin_process
+from alpr.recognition import open_detector, open_recogniser
 from alpr.settings import Settings
 from alpr.wiring import (
-    open_detector,
     open_edge_codec,
     open_edge_log,
     open_images,
-    open_recogniser,
     open_uploads,
 )
 from eventlog.log import LogFull

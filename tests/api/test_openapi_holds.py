@@ -3,12 +3,14 @@
 Schemathesis makes requests from the description, good ones and broken ones, for every endpoint.
 """
 
+import json
 import os
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -103,3 +105,16 @@ def ask(operation: Any, mode: GenerationMode, headers: dict[str, str]) -> None:
         case.call_and_validate(checks=CHECKS, headers=headers, timeout=30)
 
     asked()
+
+
+def test_every_route_that_reads_a_body_says_that_it_may_be_too_large(whole: tuple[str, str]):
+    address, key = whole
+    told = httpx.get(f"{address}/openapi.json", headers={"authorization": f"Bearer {key}"}).json()
+    silent = [
+        f"{method} {path}"
+        for path, methods in told["paths"].items()
+        for method, operation in methods.items()
+        if "requestBody" in operation and "413" not in operation["responses"]
+    ]
+    assert silent == []
+    assert "#/$defs" not in json.dumps(told)

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from alpr.wiring import open_detector
+from alpr.recognition import open_detector
 from edge.append import RawWriter, SparingStore
 from edge.cameras import Camera
 from edge.capture import Truncated

@@ -249,10 +249,9 @@ def test_a_swap_under_writers_and_readers_loses_and_doubles_nothing(log, codec, 
     assert len(list(search_contents(search))) == 39 + next(written) - 100
 
 
-def test_a_writer_whose_index_is_removed_goes_on_in_the_new_one(
-    log, codec, live, search, server, monkeypatch
-):
+def test_a_writer_whose_index_is_removed_goes_on_in_the_new_one(world, monkeypatch):
     """The removal may come between any two of its requests."""
+    log, codec, live, search, server = world
     monkeypatch.setattr(search_view, "TRUSTED_S", 1e9)  # it has not looked since
     append(log, codec, 0, [progress(78), progress(79)])
     at = live.positions()[0]

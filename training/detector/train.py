@@ -1,24 +1,22 @@
 """Training the detector: `python -m training.detector.train --out weights.pt`."""
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from hashlib import sha256
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from training import runs, weights
+from training import command, runs, weights
 from training.detector import road
 from training.detector.feed import SIZE, Example, Feed
 from training.detector.goal import loss
 from training.detector.net import PlateNet
 from training.detector.road import RoadFrame
-from training.loop import Pace, batches, half_the_cores, learn, positive, seed, shorter
+from training.loop import Pace, batches, learn, shorter
 
 _PARTS = {"score": 1.0, "box": 2.0, "corner": 0.5}  # of the loss
 
@@ -75,12 +73,8 @@ def train(
         parts = loss(said, [_truth(example) for example in batch], SIZE)
         return {name: weight * parts[name] for name, weight in _PARTS.items()}
 
-    def kept(net: nn.Module, step: int) -> None:
-        assert keep is not None
-        weights.keep(net, replace(recipe, steps=step), keep)
-
     pace = Pace(recipe.steps, recipe.rate, recipe.decay, recipe.warm)
-    trained = learn(net, pace, losses, told, kept if keep else None)
+    trained = learn(net, pace, losses, told, weights.keeper(recipe, keep))
     assert isinstance(trained, PlateNet)
     return trained
 
@@ -105,38 +99,14 @@ def _truth(example: Example) -> tuple[Tensor, Tensor, Tensor]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.detector.train", description=__doc__, allow_abbrev=False
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights, .pt")
-    parser.add_argument(
-        "--road", type=Path, metavar="FOLDER", help="frames with boxes to learn from as well"
-    )
-    begin = parser.add_mutually_exclusive_group()
-    begin.add_argument("--toy", action="store_true", help="a small network, for minutes")
-    parser.add_argument("--steps", type=positive, metavar="N")
-    parser.add_argument("--seed", type=seed, metavar="N", help="0 to 9999")
-    parser.add_argument("--real", type=float, metavar="SHARE", help="of the examples, from --road")
-    parser.add_argument("--rate", type=float, metavar="RATE", help="of learning, at its highest")
-    begin.add_argument(
-        "--from", dest="begin", type=Path, metavar="FILE", help="weights to go on from"
-    )
-    parser.add_argument("--threads", type=positive, default=half_the_cores(), metavar="N")
-    chosen = parser.parse_args(arguments)
+    chosen = command.parser("training.detector.train", __doc__).parse_args(arguments)
     cv2.setNumThreads(1)  # no thread of its own may be lost when the workers are forked
-    recipe, begun = TOY if chosen.toy else Recipe(), None
     try:
+        recipe, begun = command.recipe(chosen, Recipe(), TOY, restore)
         frames = road.to_learn_from(chosen.road) if chosen.road else []
-        if chosen.begin is not None:
-            begun, recipe = restore(chosen.begin)
-            after = sha256(chosen.begin.read_bytes()).hexdigest()[:16]
-            recipe = replace(recipe, after=after, seed=recipe.seed + 1)
     except (road.RoadData, weights.WeightsError) as error:
         print(error, file=sys.stderr)
         return 2
-    given = {name: getattr(chosen, name) for name in ("steps", "seed", "real", "rate")}
-    recipe = replace(recipe, **{name: v for name, v in given.items() if v is not None})
-    recipe = recipe if frames else replace(recipe, real=0.0)
     torch.set_num_threads(chosen.threads)
     with runs.run("plate-detector", {**asdict(recipe), "frames": len(frames)}) as told:
         net = train(recipe, frames, told, begun=begun, keep=chosen.out)

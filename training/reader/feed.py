@@ -2,7 +2,7 @@
 
 import random
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -12,14 +12,17 @@ from edge.reader import straightened
 from training import plates, scenes
 from training.degrade import Picture, spoil
 from training.faces import faces
+from training.hand import PLAIN, by_chance
 from training.layouts import LAYOUTS, anywhere
 from training.plates import Plate
 
 COUNTRIES = ("", *sorted({layout.country[:2] for layout in LAYOUTS.values()}))
 """What the reader can take a plate's country for; '' is none of these."""
-_DRAWN = 320  # pixels of width at which a plate is drawn
-_NARROW, _WIDE = 36.0, 230.0  # pixels of width at which a camera sees it
+_DRAWN = 256  # pixels of width at which a plate is drawn
+_NARROW, _WIDE = 38.0, 230.0  # pixels of width at which a camera sees it
 _LEGIBLE = 14.0  # of 255, between a plate's dark and light, from which anybody could read it
+_CLEAR = 150.0  # pixels of width from which on a plate is read though much is done to it
+_BOXED = 0.35  # of all plates are told by their upright box
 _TRIES = 4  # at a legible one
 _KEPT, _USES = 512, 3.0  # drawn plates that are at hand, and how often each is seen, about
 
@@ -58,14 +61,22 @@ def crop(seed: int) -> Crop:
     return _crop(seen(seed))
 
 
-def crops(seed: int) -> Iterator[Crop]:
+def crops(seed: int, real: Sequence[Seen] = (), share: float = 0.0) -> Iterator[Crop]:
     """One after another without an end; those of another seed are others.
 
-    A drawn plate is seen some times, each time by another camera in other light.
+    A drawn plate is seen some times, each time by another camera in other light. Of all, ``share``
+    are of ``real``, each text as often as another.
     """
+    by_text: dict[tuple[str, ...], list[Seen]] = {}
+    for one in real:
+        by_text.setdefault(one.lines, []).append(one)
+    texts = list(by_text.values())
     rng, chance = np.random.default_rng((seed, 13)), random.Random(seed)
     kept: list[_Drawn] = []
     while True:
+        if texts and rng.random() < share:
+            yield _crop(_again(chance.choice(chance.choice(texts)), rng))
+            continue
         if len(kept) < _KEPT:
             kept.append(_drawn(chance, rng))
         elif rng.random() < 1 / _USES:
@@ -84,8 +95,10 @@ class _Drawn:
 
 def _drawn(chance: random.Random, rng: np.random.Generator) -> _Drawn:
     plate = _plate(chance)
-    face = chance.choice(faces()) if chance.random() < 0.6 else faces()[0]
-    picture = _mounted(scenes.worn(plates.picture(plate, _DRAWN, face), rng), rng)
+    face = chance.choice(faces()) if chance.random() < 0.7 else faces()[0]
+    hand = by_chance(rng) if rng.random() < 0.85 else PLAIN
+    drawn = plates.picture(plate, _DRAWN, face, hand, rng)
+    picture = _mounted(scenes.worn(drawn, rng), rng)
     lines = tuple("".join(sign for sign in line if sign.isalnum()) for line in plate.lines)
     return _Drawn(picture, lines, COUNTRIES.index(plate.layout.country[:2]))
 
@@ -98,12 +111,18 @@ def _seen(drawn: _Drawn, rng: np.random.Generator) -> Seen:
     image, corners = drawn.picture, np.zeros((4, 2))
     for _ in range(_TRIES):
         image, corners = _before_a_camera(drawn.picture, rng)
-        image = spoil(image, rng, 0.7)
+        image = spoil(image, rng, min(0.7, float(np.ptp(corners[:, 0])) / _CLEAR))
         (left, top), (right, bottom) = corners.min(0).astype(int), corners.max(0).astype(int)
         dark, light = np.percentile(image[top : bottom + 1, left : right + 1, 1], (5, 95))
         if light - dark >= _LEGIBLE:
             break
     return Seen(image, _told(corners, rng), drawn.lines, drawn.country)
+
+
+def _again(real: Seen, rng: np.random.Generator) -> Seen:
+    """A real plate in somewhat other light, by other corners."""
+    image = spoil(real.image, rng, 0.25)
+    return replace(real, image=image, quad=_told(real.quad, rng))
 
 
 def _plate(chance: random.Random) -> Plate:
@@ -186,7 +205,17 @@ def _before_a_camera(drawn: Picture, rng: np.random.Generator) -> tuple[Picture,
 
 
 def _told(corners: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Corners that are about right, as a detector's are."""
+    """Corners that are about right, as a detector's are; or, as other detectors and people tell
+    a plate, its upright box with some of what is around it.
+    """
+    if rng.random() < _BOXED:
+        low, high = corners.min(0), corners.max(0)
+        size = high - low
+        low, high = (
+            (low - size * rng.uniform(-0.02, 0.1, 2)),
+            high + size * rng.uniform(-0.02, 0.1, 2),
+        )
+        return np.array((low, (high[0], low[1]), high, (low[0], high[1])), np.float32)
     sides = np.linalg.norm(corners[1] - corners[0]), np.linalg.norm(corners[3] - corners[0])
     off = rng.normal(0, 1, (4, 2)) * (0.012, 0.035) + rng.normal(0, 1, 2) * (0.012, 0.03)
     return (corners + off * sides).astype(np.float32)

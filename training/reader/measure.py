@@ -29,7 +29,7 @@ from training.loop import positive
 from training.reader.calibrate import HELD_OUT, error, rights
 from training.reader.feed import COUNTRIES, seen
 
-MARGIN = ReadingSettings().margin
+_MARGIN = ReadingSettings().margin
 _FIRST = HELD_OUT << 1  # of the plates that are measured; calibration has those before
 _WIDTHS = (0, 70, 110, 160, 1 << 20)  # pixels of a plate's width between which it is told apart
 
@@ -81,7 +81,7 @@ def read(recogniser: PlateRecogniser, plates: Iterable[Shown]) -> Reads:
     for one in plates:
         detection = Detection(one.quad.astype(np.float32), 1.0)
         began = time.perf_counter()
-        (reading,) = recogniser.recognise([recogniser.crops(one.image, detection, MARGIN)])
+        (reading,) = recogniser.recognise([recogniser.crops(one.image, detection, _MARGIN)])
         times.append(time.perf_counter() - began)
         text, true = plain(reading.text), one.plate
         literal.append(text == true)
@@ -107,6 +107,14 @@ def read(recogniser: PlateRecogniser, plates: Iterable[Shown]) -> Reads:
         1000 * float(np.median(times)),
         tuple(each),
     )
+
+
+def countries_right(reader: PlateReader, plates: Iterable[Shown]) -> float:
+    """The share of plates whose country is told right, of those that have one."""
+    known = [one for one in plates if one.place]
+    crops = (reader.crops(one.image, Detection(one.quad, 1.0), _MARGIN).whole for one in known)
+    told = reader.countries([crop for crop in crops if crop is not None])
+    return float(np.mean([said == one.place for (said, _), one in zip(told, known, strict=True)]))
 
 
 def made(count: int) -> Iterator[Shown]:
@@ -164,6 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(wrong, file=sys.stderr)
         return 2
     readers: list[PlateRecogniser] = [own]
+    home = countries_right(own, sets["drawn"])
+    print(f"country, of drawn plates that have one: {home:.3f} right")
     if not chosen.alone:
         texts = TextRecogniser(chosen.threads)
         readers += [texts, VotingRecogniser(own, texts)]

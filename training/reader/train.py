@@ -1,10 +1,8 @@
 """Training the reader: `python -m training.reader.train --out weights.pt`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from hashlib import sha256
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
@@ -14,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge.reader import SIGNS
-from training import runs, weights
-from training.loop import Pace, batches, half_the_cores, learn, positive, seed, shorter
-from training.reader.feed import Crop, crops
+from training import command, runs, weights
+from training.detector.road import RoadData
+from training.loop import Pace, batches, learn, shorter
+from training.reader import road
+from training.reader.feed import Crop, Seen, crops
 from training.reader.net import COLUMNS, ReaderNet
 
 _COUNTRY = 0.2  # of the loss
@@ -32,6 +32,7 @@ class Recipe:
     rate: float = 2e-3
     decay: float = 0.02
     warm: int = 300
+    real: float = 0.05
     widths: tuple[int, int, int, int] = (20, 40, 64, 96)
     workers: int = 2
     brief: bool = field(default_factory=shorter)
@@ -40,34 +41,37 @@ class Recipe:
     """The first of the SHA-256 of the weights that it goes on from; '' begins with chance."""
 
 
-TOY = Recipe(steps=1500, batch=32, rate=4e-3, warm=100, widths=(12, 20, 32, 48))
+TOY = Recipe(steps=1500, batch=32, rate=4e-3, warm=100, widths=(12, 20, 32, 48), real=0.0)
 """So small that it is trained in minutes on two cores, and clearly better than nothing."""
 
 
 def train(
     recipe: Recipe,
+    real: Sequence[Seen],
     told: runs.Run,
     *,
     begun: ReaderNet | None = None,
     keep: Path | None = None,
 ) -> ReaderNet:
-    """The network that the recipe makes of drawn plates; its averaged weights.
+    """The network that the recipe makes of drawn plates and ``real``; its averaged weights.
 
     It goes on from ``begun``, if that is given. Every 500 steps the weights are kept in ``keep``.
     """
     torch.manual_seed(recipe.seed)
     net = (begun or ReaderNet(recipe.widths)).train().to(memory_format=torch.channels_last)
     examples = batches(
-        lambda worker: crops(recipe.seed * 64 + worker), recipe.batch, recipe.workers
+        lambda worker: crops(recipe.seed * 64 + worker, real, recipe.real),
+        recipe.batch,
+        recipe.workers,
     )
-
-    def kept(net: nn.Module, step: int) -> None:
-        assert keep is not None
-        weights.keep(net, replace(recipe, steps=step), keep)
 
     pace = Pace(recipe.steps, recipe.rate, recipe.decay, recipe.warm)
     trained = learn(
-        net, pace, lambda: losses(net, next(examples), recipe.brief), told, kept if keep else None
+        net,
+        pace,
+        lambda: losses(net, next(examples), recipe.brief),
+        told,
+        weights.keeper(recipe, keep),
     )
     assert isinstance(trained, ReaderNet)
     return trained
@@ -105,33 +109,17 @@ def restore(path: Path) -> tuple[ReaderNet, Recipe]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.reader.train", description=__doc__, allow_abbrev=False
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights, .pt")
-    begin = parser.add_mutually_exclusive_group()
-    begin.add_argument("--toy", action="store_true", help="a small network, for minutes")
-    parser.add_argument("--steps", type=positive, metavar="N")
-    parser.add_argument("--seed", type=seed, metavar="N", help="0 to 9999")
-    parser.add_argument("--rate", type=float, metavar="RATE", help="of learning, at its highest")
-    begin.add_argument("--from", dest="begin", type=Path, metavar="FILE", help="to go on from")
-    parser.add_argument("--threads", type=positive, default=half_the_cores(), metavar="N")
-    chosen = parser.parse_args(arguments)
+    chosen = command.parser("training.reader.train", __doc__).parse_args(arguments)
     cv2.setNumThreads(1)  # no thread of its own may be lost when the workers are forked
-    recipe, begun = TOY if chosen.toy else Recipe(), None
     try:
-        if chosen.begin is not None:
-            begun, recipe = restore(chosen.begin)
-            after = sha256(chosen.begin.read_bytes()).hexdigest()[:16]
-            recipe = replace(recipe, after=after, seed=recipe.seed + 1)
-    except weights.WeightsError as error:
+        recipe, begun = command.recipe(chosen, Recipe(), TOY, restore)
+        real = road.to_learn_from(chosen.road)[0] if chosen.road else []
+    except (RoadData, weights.WeightsError) as error:
         print(error, file=sys.stderr)
         return 2
-    given = {name: getattr(chosen, name) for name in ("steps", "seed", "rate")}
-    recipe = replace(recipe, **{name: v for name, v in given.items() if v is not None})
     torch.set_num_threads(chosen.threads)
-    with runs.run("plate-reader", asdict(recipe)) as told:
-        net = train(recipe, told, begun=begun, keep=chosen.out)
+    with runs.run("plate-reader", {**asdict(recipe), "plates": len(real)}) as told:
+        net = train(recipe, real, told, begun=begun, keep=chosen.out)
         weights.keep(net, recipe, chosen.out)
         told.file(chosen.out)
     print(chosen.out)

@@ -1,11 +1,8 @@
 """The whole way at toy size: trained, exported, measured, remembered; by the commands."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 if not os.environ.get("CI"):
@@ -14,7 +11,8 @@ if not os.environ.get("CI"):
 import torch
 
 from edge.corners import CornerDetector
-from training import runs, weights
+from tests.training.toys import Nowhere, command
+from training import weights
 from training.detector.export import export
 from training.detector.measure import find, made
 from training.detector.net import PlateNet
@@ -22,36 +20,12 @@ from training.detector.train import TOY, Recipe, restore, train
 from training.reader import train as reader
 from training.reader.net import ReaderNet
 
-ROOT = Path(__file__).parents[3]
-
-
-class Nowhere(runs.Run):
-    def __init__(self) -> None:
-        super().__init__(None)
-
-    def figures(self, values, step=None) -> None:
-        assert all(np.isfinite(value) for value in values.values())
-
-
-def command(folder: Path, module: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", f"training.detector.{module}", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_toy_learns_in_minutes_what_nobody_knows_untrained(tmp_path: Path) -> None:
-    command(tmp_path, "train", "--toy", "--out", "toy.pt")
-    command(tmp_path, "export", "toy.pt", "toy.onnx", "--name", "toy-1")
+    command(tmp_path, "detector.train", "--toy", "--out", "toy.pt")
+    command(tmp_path, "detector.export", "toy.pt", "toy.onnx", "--name", "toy-1")
     torch.manual_seed(1)
     export(PlateNet(TOY.widths), TOY, "untrained", tmp_path / "untrained.onnx")
 
@@ -65,7 +39,7 @@ def test_a_toy_learns_in_minutes_what_nobody_knows_untrained(tmp_path: Path) -> 
     assert known.precision > max(0.04, 10 * guessed.precision)
 
     table = command(
-        tmp_path, "measure", "--model", "toy.onnx", "--tuning", "--alone", "--made", "20",
+        tmp_path, "detector.measure", "--model", "toy.onnx", "--tuning", "--alone", "--made", "20",
     )  # fmt: skip
     assert "toy-1" in table
     assert "mAP50" in table

@@ -1,8 +1,6 @@
 """The reader's whole way at toy size: trained, calibrated, exported, measured; by the commands."""
 
 import os
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,37 +16,15 @@ from rapidfuzz.distance import Levenshtein
 from edge.models import ModelError
 from edge.pipeline import plain
 from edge.reader import PlateReader
-from training import runs, weights
+from tests.training.toys import Nowhere, command
+from training import weights
 from training.models import ExportDiffers
 from training.reader.export import export
 from training.reader.measure import made
 from training.reader.net import ReaderNet
 from training.reader.train import TOY, Recipe, restore, train
 
-ROOT = Path(__file__).parents[3]
 TINY = Recipe(steps=2, batch=2, warm=1, widths=(4, 4, 4, 4), workers=0)
-
-
-class Nowhere(runs.Run):
-    def __init__(self) -> None:
-        super().__init__(None)
-
-    def figures(self, values, step=None) -> None:
-        assert all(np.isfinite(value) for value in values.values())
-
-
-def command(folder: Path, module: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", f"training.reader.{module}", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 def alike(model: Path, count: int = 150) -> float:
@@ -69,30 +45,33 @@ def detection(quad: np.ndarray):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_toy_learns_in_minutes_what_nobody_knows_untrained(tmp_path: Path) -> None:
-    command(tmp_path, "train", "--toy", "--out", "toy.pt")
-    told = command(tmp_path, "export", "toy.pt", "toy.onnx", "--name", "toy-1", "--made", "300")
+    command(tmp_path, "reader.train", "--toy", "--out", "toy.pt")
+    told = command(
+        tmp_path, "reader.export", "toy.pt", "toy.onnx", "--name", "toy-1", "--made", "300"
+    )
     assert "calibrated at a temperature of" in told
-    assert "temperature" in command(tmp_path, "calibrate", "toy.onnx", "--made", "100")
+    assert "temperature" in command(tmp_path, "reader.calibrate", "toy.onnx", "--made", "100")
     torch.manual_seed(1)
     export(ReaderNet(TOY.widths), TOY, "untrained", 1.0, tmp_path / "untrained.onnx")
     known, guessed = alike(tmp_path / "toy.onnx"), alike(tmp_path / "untrained.onnx")
     assert guessed < 0.1
-    assert known > 0.3
+    assert known > 0.4
 
     table = command(
-        tmp_path, "measure", "--model", "toy.onnx", "--tuning", "--alone", "--made", "20"
+        tmp_path, "reader.measure", "--model", "toy.onnx", "--tuning", "--alone", "--made", "20"
     )
     assert "toy-1" in table
     assert "calibration error" in table
+    assert "country, of drawn plates that have one" in table
 
 
 def test_the_same_recipe_gives_the_same_weights() -> None:
-    one, again = (train(TINY, Nowhere()).state_dict() for _ in range(2))
+    one, again = (train(TINY, [], Nowhere()).state_dict() for _ in range(2))
     assert all(torch.equal(one[name], again[name]) for name in one)
 
 
 def test_training_goes_on_from_a_model_as_from_the_weights_that_it_was_made_of(tmp_path) -> None:
-    net = train(TINY, Nowhere())
+    net = train(TINY, [], Nowhere())
     export(net, TINY, "some-1", 1.3, tmp_path / "some.onnx")
     again, known = restore(tmp_path / "some.onnx")
     assert known == TINY
@@ -102,7 +81,7 @@ def test_training_goes_on_from_a_model_as_from_the_weights_that_it_was_made_of(t
 
 
 def test_a_model_says_what_the_network_says_at_its_temperature(tmp_path: Path) -> None:
-    net = train(TINY, Nowhere())
+    net = train(TINY, [], Nowhere())
     export(net, TINY, "some-1", 2.0, tmp_path / "some.onnx")
     reader = PlateReader(1, tmp_path / "some.onnx")
     assert reader.name == "some-1"
