@@ -236,6 +236,15 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _a_plate_for_its_reader(self) -> "Settings":
+        if (self.detector, self.recogniser) == ("text", "plates"):
+            raise ValueError(
+                "ALPR_RECOGNISER=plates reads a plate by its corners, which ALPR_DETECTOR=text "
+                "does not tell: use the detector corners, or the recogniser text or voting"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_registry_for_kafka(self) -> "Settings":
         if self.on_kafka and not self.registry_url:
             raise ValueError(

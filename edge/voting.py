@@ -11,7 +11,6 @@ from edge.reading import Reading, decoded, stacked
 from edge.recognise import Crops, TextRecogniser
 from rules.text import normalise
 
-_WEIGHT = 0.5  # of the text recogniser's word beside the plate reader's
 _LEAST = 1e-4  # a probability below it says no more
 
 
@@ -21,7 +20,7 @@ class VotingRecogniser:
 
     Where both say the same, that is told, as sure as the surer. Where not, each text that either
     thinks of is judged by both: its likelihood over all ways to write it (CTC's, Graves et al.
-    2006), the two multiplied with weights.
+    2006), the two multiplied.
     """
 
     def __init__(self, plates: PlateReader, texts: TextRecogniser) -> None:
@@ -61,17 +60,15 @@ class VotingRecogniser:
         if normalise(own.text) == normalise(other.text):
             return own if own.confidence >= other.confidence else other
         seen = np.concatenate(rows), np.concatenate([self._fold(line) for line in lines])
-        told = {
-            text
-            for reading in (own, other)
-            for text in (reading.text, *(text for text, _ in reading.alternatives))
-        }
+        told: dict[str, str] = {}  # each as who said it first spells it
+        for text, _ in (*_said(own), *_said(other)):
+            told.setdefault(normalise(text), text)
 
         def judged(text: str) -> float:
             signs = _numbers(text)
-            return likelihood(seen[0], signs) + _WEIGHT * likelihood(seen[1], signs)
+            return likelihood(seen[0], signs) + likelihood(seen[1], signs)
 
-        best = max(told, key=lambda text: (judged(text), text))
+        best = max(told.values(), key=lambda text: (judged(text), text))
         return _as(best, own, other)
 
     def _fold(self, line: np.ndarray) -> np.ndarray:
@@ -104,17 +101,24 @@ def _numbers(text: str) -> list[int]:
     return [SIGNS.index(sign) + 1 for sign in normalise(text)]
 
 
+def _said(reading: Reading) -> list[tuple[str, float]]:
+    """Its text and what it could be instead, each with how sure."""
+    return [(reading.text, reading.confidence), *reading.alternatives]
+
+
 def _as(text: str, own: Reading, other: Reading) -> Reading:
     """The reading with the chosen text, one of either's; what else they say is an alternative."""
-    told = {text: sure for one in (other, own) for text, sure in one.alternatives}
-    told |= {one.text: one.confidence for one in (other, own)}
+    said = (*_said(own), *_said(other))
+    surest: dict[str, tuple[str, float]] = {}
+    for one in sorted(said, key=lambda one: (-one[1], one[0])):
+        surest.setdefault(normalise(one[0]), one)
+    surest.pop(normalise(text))
+    others = tuple(surest.values())[:2]
     chosen = next((one for one in (own, other) if one.text == text), None)
-    confidence = told.pop(text) if chosen is None else chosen.confidence
-    told.pop(text, None)
-    others = tuple(sorted(told.items(), key=lambda one: (-one[1], one[0]))[:2])
     if chosen is not None:
-        return Reading(text, confidence, chosen.char_confidences, others)
+        return Reading(text, chosen.confidence, chosen.char_confidences, others)
     of = next(one for one in (own, other) if text in dict(one.alternatives))
+    confidence = dict(of.alternatives)[text]
     return Reading(text, confidence, _changed(text, confidence, of), others)
 
 
@@ -123,7 +127,7 @@ def _changed(text: str, confidence: float, of: Reading) -> tuple[int, ...]:
     tells that of the sign that is another.
     """
     if len(text) != len(of.text):
-        return (round(1000 * confidence),) * len(text)
+        return tuple(1000 if sign == "\n" else round(1000 * confidence) for sign in text)
     less = (confidence / max(of.confidence, 1e-3)) ** sum(sign != "\n" for sign in text)
     return tuple(
         sure if sign == before else round(sure * min(1.0, less))

@@ -12,7 +12,7 @@ from typing import Any
 
 from opensearchpy.exceptions import ConflictError, NotFoundError, RequestError
 
-from projections.errors import ViewMismatch
+from projections.errors import ViewMismatch, ViewUnavailable
 from projections.search_documents import MAPPING, VERSION
 from projections.search_server import SearchServer
 
@@ -26,6 +26,10 @@ _NUMBERED = re.compile(rf"{ALIAS}-(\d{{6}})")
 
 class PositionMoved(Exception):
     """The position is not as it was read; within these modules."""
+
+
+class IndexGone(PositionMoved):
+    """The index that held the position was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +226,7 @@ def positions(server: SearchServer, index: str, pit: str | None = None) -> dict[
 def store(server: SearchServer, at: Position) -> Position:
     """Store a position over the one it was made from; what is stored now.
 
-    Raises PositionMoved where another was stored since, or the index was removed.
+    Raises PositionMoved where another was stored since, IndexGone where the index was removed.
     """
     if at.place is None:
         params: dict[str, Any] = {"op_type": "create"}
@@ -239,15 +243,20 @@ def store(server: SearchServer, at: Position) -> Position:
     }
     try:
         answer = server.ask("PUT", f"/{at.index}/_doc/{_id(at.partition)}", body, params)
-    except (ConflictError, NotFoundError) as error:
+    except ConflictError as error:
         raise PositionMoved from error
+    except NotFoundError as error:
+        raise IndexGone from error
     return _placed(at, answer)
 
 
 def change(
     server: SearchServer, index: str, partition: int, to: Callable[[Position], Position]
 ) -> Position:
-    """Store what ``to`` makes of the position as it stands, however often it moves meanwhile."""
+    """Store what ``to`` makes of the position as it stands, however often it moves meanwhile.
+
+    Raises ViewUnavailable where the index was removed.
+    """
     while True:
         at = position(server, index, partition)
         wanted = to(at)
@@ -255,6 +264,10 @@ def change(
             return at
         try:
             return store(server, wanted)
+        except IndexGone as gone:
+            raise ViewUnavailable(
+                f"{server.place}: {index} was removed meanwhile: do it again"
+            ) from gone
         except PositionMoved:
             continue
 

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
+from opensearchpy.exceptions import NotFoundError
+
 from eventlog.log import Entry, Log, OffsetGone
 from eventlog.span import span, stretch
 from projections.compare import Difference, differences
@@ -22,6 +24,7 @@ from projections.search_contents import documents, mark, point_in_time, whole_ho
 from projections.search_documents import VERSION
 from projections.search_index import (
     Generation,
+    IndexGone,
     Position,
     PositionMoved,
     change,
@@ -195,6 +198,10 @@ class _Replay:
     def _store(self, at: Position) -> Position:
         try:
             return store(self._server, at)
+        except IndexGone:
+            raise PositionConflict(
+                f"{self.index} was removed during the rebuild: start it again"
+            ) from None
         except PositionMoved:
             raise PositionConflict(
                 f"{self.index} is written by another rebuild: let that one end"
@@ -358,7 +365,11 @@ def _hand_over(server: SearchServer) -> None:
     for older in generations(server):
         if older.number >= live.number:
             continue
-        for partition, found in positions(server, older.name).items():
+        try:
+            stand = positions(server, older.name)
+        except NotFoundError:  # removed meanwhile, with all that it said
+            continue
+        for partition, found in stand.items():
             at = found
             while at.moved_to is None:
                 if at.also == live.name:
@@ -368,7 +379,7 @@ def _hand_over(server: SearchServer) -> None:
                 except PositionMoved:
                     at = position(server, older.name, partition)
                     if at.place is None:
-                        break  # removed meanwhile, with all that it said
+                        break
 
 
 def _at_least(old: Position) -> Callable[[Position], Position]:

@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from training import runs
 
 Example = TypeVar("Example")
+SEEDS = 10_000
+"""Below which a recipe's seed is; what is measured is drawn from far beyond."""
 _AVERAGED = 1 / 22  # of all steps, over which weights are averaged
 _STEEPEST = 10.0  # the gradient's norm beyond which it is shortened
 _TOLD = 50  # steps between two lines of figures
@@ -121,8 +123,24 @@ def positive(text: str) -> int:
 def seed(text: str) -> int:
     """A recipe's seed on a command line: small, for those of what is measured are large."""
     number = int(text)
-    if not 0 <= number < 10_000:
-        raise ValueError(f"{number} is not from 0 to 9999")
+    if not 0 <= number < SEEDS:
+        raise ValueError(f"{number} is not from 0 to {SEEDS - 1}")
+    return number
+
+
+def share(text: str) -> float:
+    """A part of all on a command line, 0 to 1."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{number} is not from 0 to 1")
+    return number
+
+
+def rate(text: str) -> float:
+    """A rate of learning on a command line."""
+    number = float(text)
+    if not 0 < number < 1:
+        raise ValueError(f"{number} is not between 0 and 1")
     return number
 
 

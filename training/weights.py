@@ -48,9 +48,11 @@ def restored(path: Path, recipe: Callable[..., R], net: Callable[[Any], N]) -> t
     except Exception as error:  # whatever a file that is something else makes PyTorch say
         raise WeightsError(f"{path} holds no weights ({type(error).__name__}); {cure}") from error
     try:
-        widths = tuple(known["widths"])
-        made, fresh = recipe(**{**known, "widths": widths}), net(widths)
+        known = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
+        made, fresh = recipe(**known), net(known["widths"])
         fresh.load_state_dict({**_counts(fresh), **weights})
+    except WeightsError:
+        raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path} holds the weights of another network; {cure}") from error
     return fresh.eval(), made

@@ -87,6 +87,8 @@ def test_partitions_are_ranges_and_numbers(text: str, numbers: tuple[int, ...]):
         ("ALPR_LOG_URL", "kafka://b:9092", "ALPR_REGISTRY_URL is not set"),
         ("ALPR_EDGE_LOG", "kafka://b:9092", "the edge writes to a folder of its own first"),
         ("ALPR_SEARCH_URL", "localhost:9200", "use http://HOST:PORT"),
+        ("ALPR_DETECTOR", "yolo", "use corners, text, or the .onnx"),
+        ("ALPR_RECOGNISER", "ours", "use voting, plates, text, or the .onnx"),
         ("ALPR_LOG_URL", "/data/log", "use sqlite:///FOLDER"),
         ("ALPR_IMAGES_URL", "s3://bucket", "use s3+https://KEY:SECRET"),
         ("ALPR_IMAGES_URL", "bucket", "use file:///FOLDER"),
@@ -106,6 +108,12 @@ def test_a_value_that_cannot_be_used_is_named_with_its_cure(name: str, value: st
     with pytest.raises(ConfigError, match=re.escape(told)) as caught:
         of(**{name: value})
     assert caught.value.exit_code == 2
+
+
+def test_a_plate_is_read_by_its_corners_only_where_they_are_told():
+    with pytest.raises(ConfigError, match="use the detector corners, or the recogniser text"):
+        of(ALPR_DETECTOR="text", ALPR_RECOGNISER="plates")
+    assert of(ALPR_DETECTOR="text", ALPR_RECOGNISER="voting").recogniser == "voting"
 
 
 def test_an_unknown_name_is_an_error_that_knows_the_closest():

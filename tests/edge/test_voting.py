@@ -110,6 +110,12 @@ def test_an_alternative_is_only_as_sure_as_its_other_sign() -> None:
     assert reading.char_confidences[2] == pytest.approx(950, abs=5)
 
 
+def test_a_plate_spelt_otherwise_is_no_other_plate() -> None:
+    reading = voted(columns("AB123", 0.95), columns("A8-123", 0.5, TEXTS, {1: {"B": 0.45}}))
+    assert reading.text == "AB123"
+    assert [text for text, _ in reading.alternatives] == ["A8-123"]
+
+
 def test_accents_are_no_difference() -> None:
     signs = [*TEXTS, "Ö"]
 
@@ -166,7 +172,7 @@ def test_a_texts_likelihood_is_that_of_all_ways_to_write_it(made) -> None:
 
 
 def test_of_what_was_found_by_its_text_only_the_text_recogniser_is_heard() -> None:
-    reader = VotingRecogniser(Plates(columns("XX999")), Texts(columns("AB123", 0.9, TEXTS)))
+    reader = VotingRecogniser(Plates(columns("XX999", 0.99)), Texts(columns("AB123", 0.9, TEXTS)))
     whole, lines = Crops(np.zeros((1, 1, 3), np.uint8)), Crops()
     readings = reader.recognise([lines, whole, lines])
     assert [reading.text for reading in readings] == ["AB123", "XX999", "AB123"]

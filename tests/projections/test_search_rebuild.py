@@ -249,11 +249,12 @@ def test_a_swap_under_writers_and_readers_loses_and_doubles_nothing(log, codec, 
     assert len(list(search_contents(search))) == 39 + next(written) - 100
 
 
-def test_a_writer_whose_index_is_removed_goes_on_in_the_new_one(world, monkeypatch):
+@pytest.mark.parametrize("one", [progress(79), sighting(95)], ids=["progress", "sighting"])
+def test_a_writer_whose_index_is_removed_goes_on_in_the_new_one(world, one, monkeypatch):
     """The removal may come between any two of its requests."""
     log, codec, live, search, server = world
     monkeypatch.setattr(search_view, "TRUSTED_S", 1e9)  # it has not looked since
-    append(log, codec, 0, [progress(78), progress(79)])
+    append(log, codec, 0, [progress(78), one])
     at = live.positions()[0]
     live.apply(0, at, [progress(78)], at + 1)
     rebuild_search(search, log, codec, sleep=lambda _: None)
@@ -261,11 +262,26 @@ def test_a_writer_whose_index_is_removed_goes_on_in_the_new_one(world, monkeypat
     made = {"transient": {"action.auto_create_index": "false"}}
     server.ask("PUT", "/_cluster/settings", made)
     try:
-        live.apply(0, at + 1, [progress(79)], at + 2)
+        with suppress(ViewUnavailable):  # then the same call may be made again
+            live.apply(0, at + 1, [one], at + 2)
+        live.apply(0, live.positions()[0], [one], at + 2)
     finally:
         server.ask("PUT", "/_cluster/settings", {"transient": {"action.auto_create_index": None}})
     assert named(server) == {"alpr-events-000002": True}
     assert positions(server, "alpr-events-000002")[0].next_offset == at + 2
+    shown = {found.event_id for found in search_contents(search)}
+    assert ("event_id" not in one) or one["event_id"] in shown
+
+
+def test_a_position_of_an_index_that_is_gone_is_no_endless_wait(live, server):
+    """Where nothing makes indices by themselves."""
+    made = {"transient": {"action.auto_create_index": "false"}}
+    server.ask("PUT", "/_cluster/settings", made)
+    try:
+        with pytest.raises(ViewUnavailable, match="alpr-events-000009 was removed meanwhile"):
+            change(server, "alpr-events-000009", 0, lambda at: replace(at, also="some"))
+    finally:
+        server.ask("PUT", "/_cluster/settings", {"transient": {"action.auto_create_index": None}})
 
 
 def test_a_rebuild_replaces_the_view_of_another_log(log, codec, search):

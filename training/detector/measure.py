@@ -159,6 +159,8 @@ def photographed(folder: Path) -> Iterator[Judged]:
         image = cv2.imread(str(path))
         if image is None:
             raise road.RoadData(f"{path}: no picture that can be read, though {truth} names it")
+        if any(len(row) < 6 for row in rows):
+            raise road.RoadData(f"{truth}: a line has no plate; file, x, y, width, height, plate")
         boxes = np.array([[float(value) for value in row[1:5]] for row in rows])
         yield Judged(image, _boxes(road.quads(boxes)), plate=plain(rows[0][5]), path=path)
 

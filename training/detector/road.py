@@ -38,12 +38,13 @@ def load(folder: Path) -> list[RoadFrame]:
         if image is None:
             raise RoadData(f"{truth}: no picture {truth.stem}.jpg that can be read beside it")
         boxes: list[list[float]] = []
-        for number, line in enumerate(truth.read_text().splitlines(), 1):
+        lines = truth.read_text(encoding="utf-8", errors="replace").splitlines()
+        for number, line in enumerate(lines, 1):
             try:
                 _, x, y, w, h = line.split("\t")[:5]
                 boxes.append([float(x), float(y), float(w), float(h)])
-                if min(boxes[-1][2:]) <= 0:
-                    raise ValueError("an empty box")
+                if not np.isfinite(boxes[-1]).all() or min(boxes[-1][2:]) <= 0:
+                    raise ValueError("an empty box, or one without an end")
             except ValueError as error:
                 told = "file, x, y, width, height, tab-separated and above 0, are wanted"
                 raise RoadData(f"{truth}, line {number}: {told}") from error

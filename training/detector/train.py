@@ -32,6 +32,7 @@ class Recipe:
     decay: float = 0.02
     warm: int = 300
     real: float = 0.5
+    """The share of examples that are of real frames, where there are any."""
     widths: tuple[int, int, int, int, int] = (16, 32, 48, 96, 128)
     workers: int = 2
     brief: bool = field(default_factory=shorter)
@@ -40,7 +41,7 @@ class Recipe:
     """The first of the SHA-256 of the weights that it goes on from; '' begins with chance."""
 
 
-TOY = Recipe(steps=1000, batch=8, rate=4e-3, warm=100, widths=(8, 16, 24, 48, 64), real=0.0)
+TOY = Recipe(steps=1000, batch=8, rate=4e-3, warm=100, widths=(8, 16, 24, 48, 64))
 """So small that it is trained in minutes on two cores, and clearly better than nothing."""
 
 

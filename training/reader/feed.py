@@ -41,7 +41,7 @@ class Crop:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A plate before a camera: ``image`` BGR uint8, and its corners ``quad`` (4, 2) in it, about
-    as right as a detector's; what it says and its country as in Crop.
+    as right as a detector's, or those of its upright box; what it says and its country as in Crop.
     """
 
     image: Picture

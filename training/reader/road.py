@@ -26,7 +26,11 @@ from training.detector import road
 from training.detector.road import RoadFrame
 from training.reader.feed import COUNTRIES, Seen
 
-_GRAMMAR = re.compile(r"B\d{2,3}[A-Z]{3}|(?!B)[A-Z]{2}\d\d[A-Z]{3}")  # Romania's, where they drove
+_COUNTIES = (
+    "AB AG AR BC BH BN BR BT BV BZ CJ CL CS CT CV DB DJ GJ GL GR HD HR IF IL IS MH MM MS NT OT PH "
+    "SB SJ SM SV TL TM TR VL VN VS"
+)
+_GRAMMAR = re.compile(rf"(B\d{{2,3}}|({_COUNTIES.replace(' ', '|')})\d\d)[A-Z]{{3}}")
 _COUNTRY = "RO"
 _SURE = 700  # of 1000, the least sign of a text that is believed
 _NEAR = 25  # frames in which a car stays
@@ -44,23 +48,35 @@ class Read:
     sure: bool
 
 
-def to_learn_from(folder: Path) -> tuple[list[Seen], list[Seen]]:
-    """The plates of a folder's frames, and those of its first ones, which are held out: no car
-    that is in those is among the others. Raises RoadData.
+def to_learn_from(folder: Path) -> list[Seen]:
+    """The plates of a folder's frames, less the first frames and the cars in them. Raises RoadData.
 
     PP-OCR runs in a process of its own, so that this one stays without threads and can be forked.
     """
     with ProcessPoolExecutor(1, get_context("spawn")) as another:
-        return another.submit(_told, folder).result()
+        return another.submit(_others, folder).result()
 
 
-def _told(folder: Path) -> tuple[list[Seen], list[Seen]]:
-    frames = road.load(folder)
-    reads = _read(frames, TextRecogniser())
-    apart = labelled(frames, [one for one in reads if one.frame < road.HELD_OUT])
-    others = labelled(frames, [one for one in reads if one.frame >= road.HELD_OUT])
-    kept = {one.lines for one in apart}
-    return [one for one in others if one.lines not in kept], apart
+def held_out(folder: Path) -> list[Seen]:
+    """The plates of the first frames, which are never learned from. Raises RoadData."""
+    frames = road.load(folder)[: road.HELD_OUT]
+    return labelled(frames, _read(frames, TextRecogniser()))
+
+
+def _others(folder: Path) -> list[Seen]:
+    later, recogniser = road.to_learn_from(folder), TextRecogniser()
+    first = _read(road.load(folder)[: road.HELD_OUT], recogniser)
+    return others(labelled(later, _read(later, recogniser)), first)
+
+
+def others(plates: Sequence[Seen], apart: Sequence[Read]) -> list[Seen]:
+    """The plates that cannot be of a car among the reads ``apart``, however badly it was read."""
+    texts = {one.text for one in apart if len(one.text) > 2 * _OTHERWISE}
+    return [
+        plate
+        for plate in plates
+        if all(Levenshtein.distance(plate.lines[0], text) > _OTHERWISE for text in texts)
+    ]
 
 
 def _read(frames: Sequence[RoadFrame], recogniser: PlateRecogniser) -> list[Read]:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from training import command, runs, weights
 from training.detector.road import RoadData
 from training.loop import Pace, batches, learn, shorter
 from training.reader import road
-from training.reader.feed import Crop, Seen, crops
+from training.reader.feed import COUNTRIES, Crop, Seen, crops
 from training.reader.net import COLUMNS, ReaderNet
 
 _COUNTRY = 0.2  # of the loss
@@ -33,7 +34,9 @@ class Recipe:
     decay: float = 0.02
     warm: int = 300
     real: float = 0.05
+    """The share of examples that are of real frames, where there are any."""
     widths: tuple[int, int, int, int] = (20, 40, 64, 96)
+    countries: tuple[str, ...] = COUNTRIES
     workers: int = 2
     brief: bool = field(default_factory=shorter)
     """Whether layers reckon in 16 bits (bfloat16): less than half the time where a CPU can."""
@@ -41,7 +44,7 @@ class Recipe:
     """The first of the SHA-256 of the weights that it goes on from; '' begins with chance."""
 
 
-TOY = Recipe(steps=1500, batch=32, rate=4e-3, warm=100, widths=(12, 20, 32, 48), real=0.0)
+TOY = Recipe(steps=1500, batch=32, rate=4e-3, warm=100, widths=(12, 20, 32, 48))
 """So small that it is trained in minutes on two cores, and clearly better than nothing."""
 
 
@@ -104,7 +107,18 @@ def stacked(batch: Sequence[Crop]) -> Tensor:
 
 def restore(path: Path) -> tuple[ReaderNet, Recipe]:
     """A network and the recipe that it came from, as training kept them. Raises WeightsError."""
-    return weights.restored(path, Recipe, ReaderNet)
+
+    def known(**fields: Any) -> Recipe:
+        recipe = Recipe(**fields)
+        if recipe.countries != COUNTRIES:
+            apart = ", ".join(sorted(set(recipe.countries) ^ set(COUNTRIES)))
+            raise weights.WeightsError(
+                f"{path} tells other countries than training/layouts.py has ({apart}): train it "
+                "anew, or go back to the layouts that it was trained with"
+            )
+        return recipe
+
+    return weights.restored(path, known, ReaderNet)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cv2.setNumThreads(1)  # no thread of its own may be lost when the workers are forked
     try:
         recipe, begun = command.recipe(chosen, Recipe(), TOY, restore)
-        real = road.to_learn_from(chosen.road)[0] if chosen.road else []
+        real = road.to_learn_from(chosen.road) if chosen.road else []
     except (RoadData, weights.WeightsError) as error:
         print(error, file=sys.stderr)
         return 2

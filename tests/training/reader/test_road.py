@@ -7,7 +7,7 @@ import numpy as np
 
 from training.detector.road import RoadFrame
 from training.reader.feed import COUNTRIES, Seen, crops
-from training.reader.road import Read, labelled
+from training.reader.road import Read, labelled, others
 
 QUAD = np.array(((100, 50), (180, 50), (180, 68), (100, 68)), np.float32)
 FRAMES = [RoadFrame(np.full((120, 300, 3), n, np.uint8), np.zeros((0, 4))) for n in range(100)]
@@ -35,6 +35,12 @@ def test_what_was_read_nearly_so_nearby_is_that_car():
 def test_what_may_be_either_of_two_cars_is_neither():
     sure = [read(n, text) for n in (3, 5) for text in ("B12ABC", "B12ABD")]
     assert texts(*sure) == []
+
+
+def test_no_car_that_is_held_out_is_learned_from_however_badly_it_was_read():
+    plates = labelled(FRAMES, [read(n, text) for n in (3, 5) for text in ("B12ABC", "CJ01XYZ")])
+    left = others(plates, [read(0, "BI2A8C", sure=False), read(1, "B", sure=False)])
+    assert {one.lines for one in left} == {("CJ01XYZ",)}
 
 
 def test_a_real_plate_keeps_some_of_what_is_around_it():

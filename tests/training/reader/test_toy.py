@@ -1,7 +1,7 @@
 """The reader's whole way at toy size: trained, calibrated, exported, measured; by the commands."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +62,7 @@ def test_a_toy_learns_in_minutes_what_nobody_knows_untrained(tmp_path: Path) -> 
     )
     assert "toy-1" in table
     assert "calibration error" in table
-    assert "country, of drawn plates that have one" in table
+    assert "the country is told right of" in table
 
 
 def test_the_same_recipe_gives_the_same_weights() -> None:
@@ -105,6 +105,13 @@ def test_a_model_with_an_impossible_temperature_is_refused(tmp_path, temperature
 def test_a_name_that_no_read_could_carry_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ExportDiffers, match="no word of 100 signs"):
         export(ReaderNet((4, 4, 4, 4)), TINY, name, 1.0, tmp_path / "some.onnx")
+
+
+def test_weights_that_tell_other_countries_are_refused(tmp_path: Path) -> None:
+    elsewhere = replace(TINY, countries=("", "ATLANTIS", *TINY.countries[2:]))
+    weights.keep(ReaderNet(TINY.widths), elsewhere, tmp_path / "other.pt")
+    with pytest.raises(weights.WeightsError, match=r"other countries .*ATLANTIS"):
+        restore(tmp_path / "other.pt")
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
