@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -211,7 +212,7 @@ def _tell(readers: Sequence[PlateRecogniser], sets: dict[str, list[Shown]], told
             by_width.add_row(name, reader.name, *_widths(plates, got.each))
             by_place.add_row(name, reader.name, _places(plates, got.each))
             if reader is readers[0]:
-                short = name.replace(" ", "_").replace("-", "_")
+                short = re.sub(r"\W+", "_", name)
                 told.figures({f"{short}_right": got.right, f"{short}_error": got.error})
                 told.figures({f"{short}_ms": got.ms})
     for each in (table, by_width, by_place):
