@@ -18,7 +18,8 @@ class Hand:
 
     ``tall``, ``narrow``, ``gap``, ``blank`` and ``rim`` multiply the signs' height and width, the
     room between two, a blank's and the thickness of the plate's rim. ``aside`` shifts the line in
-    the room that is left, -1 to 1. ``level`` (0.2 to 0.8, thick to thin) and ``soft`` (of the
+    the room that is left, -1 to 1, and ``beside`` puts an emblem before (-1) or behind it (1) if
+    there is room. ``level`` (0.2 to 0.8, thick to thin) and ``soft`` (of the
     signs' height) say how thick strokes and how round their corners are; ``lean`` is a slant,
     ``warp`` (of the height) how far signs are bent. ``relief`` (0 to 1) is how much light from
     ``light`` (radians) shows that they are pressed; ``worn`` the share of paint that is gone.
@@ -30,6 +31,7 @@ class Hand:
     blank: float = 1.0
     rim: float = 1.0
     aside: float = 0.0
+    beside: int = 0
     level: float = 0.5
     soft: float = 0.0
     lean: float = 0.0
@@ -93,6 +95,7 @@ def by_chance(rng: np.random.Generator) -> Hand:
         blank=math.exp(rng.normal(0.1, 0.5)),
         rim=float(rng.choice((0.0, 0.5, 1.0, 1.6))),
         aside=rng.uniform(-1, 1) if rng.random() < 0.5 else 0.0,
+        beside=int(rng.choice((-1, 0, 0, 0, 0, 1))),
         level=rng.uniform(0.25, 0.72),
         soft=rng.uniform(0.005, 0.045),
         lean=rng.normal(0, 0.03),

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from training import glyphs
+from training import emblems, glyphs
 from training.faces import Face
 from training.hand import PLAIN, Hand
 from training.layouts import LAYOUTS, WHITE, Colour, Layout
@@ -84,12 +84,13 @@ def picture(
         size = caption.height * scale
         small_print(canvas, caption.text, (w / 2, h * caption.middle), size, caption.colour)
     if hand == PLAIN:
-        _draw_lines(canvas, canvas, plate, area, scale, face=face, hand=PLAIN, ink=layout.ink)
+        _draw_lines(canvas, canvas, plate, area, scale, face=face)
     else:
         cover = np.zeros_like(canvas)
-        _draw_lines(canvas, cover, plate, area, scale, face=face, hand=hand, ink=_COVERED)
+        rng = rng or np.random.default_rng(0)
+        _draw_lines(canvas, cover, plate, area, scale, face=face, hand=hand, rng=rng)
         height = layout.character * hand.tall * scale
-        hand.ink(canvas, cover[..., 0], layout.ink, height, rng or np.random.default_rng(0))
+        hand.ink(canvas, cover[..., 0], layout.ink, height, rng)
     if hand.rim:
         _rim(canvas, round(3 * scale * hand.rim), layout.ink)
     high = round(width * layout.size[1] / layout.size[0])
@@ -178,11 +179,15 @@ def _draw_lines(
     scale: float,
     *,
     face: Face,
-    hand: Hand,
-    ink: Colour,
+    hand: Hand = PLAIN,
+    rng: np.random.Generator | None = None,
 ) -> None:
-    """Seals go on ``canvas``, the signs on ``signs``."""
+    """Seals go on ``canvas``, the signs on ``signs``: in ink if both are one, else white.
+
+    With chance there are seals of all kinds, and beside the signs too.
+    """
     layout = plate.layout
+    ink = layout.ink if signs is canvas else _COVERED
     left, top, right, bottom = area
     pitch = (bottom - top) / len(plate.lines)
     for row, line in enumerate(plate.lines):
@@ -200,9 +205,18 @@ def _draw_lines(
         y = top + pitch * (row + 0.5) - unit * glyphs.CELL_HEIGHT / 2 + layout.shift * scale
         if len(plate.lines) == 2:  # the lines of a two-line plate stand close in the middle
             y += (0.035 if row == 0 else -0.035) * pitch
+        high, wide = character * scale, _SEAL_GAP * unit
+        if rng is not None and hand.beside and room - natural > 1.5 * wide:
+            end = x - 0.75 * wide if hand.beside < 0 else x + natural + 0.75 * wide
+            emblems.draw(canvas, (end, y + high / 2), (wide, high * rng.uniform(0.5, 1)), rng)
         for cell, width in zip(cells, widths, strict=True):
             if cell == " " and width == _SEAL_GAP:
-                _seal(canvas, x + width * unit * squeeze / 2, (top + bottom) / 2, scale)
+                middle = x + width * unit * squeeze / 2
+                if rng is None:
+                    _seal(canvas, middle, (top + bottom) / 2, scale)
+                else:
+                    size = width * unit * squeeze, high * rng.uniform(0.7, 1)
+                    emblems.draw(canvas, (middle, y + high / 2), size, rng)
             part = 1.0 if len(cell) == 1 else _STACKED
             below = unit * glyphs.CELL_HEIGHT * (1 - _STACKED)
             for number, sign in enumerate(cell):

@@ -18,8 +18,8 @@ from training.plates import Plate
 
 COUNTRIES = ("", *sorted({layout.country[:2] for layout in LAYOUTS.values()}))
 """What the reader can take a plate's country for; '' is none of these."""
-_DRAWN = 256  # pixels of width at which a plate is drawn
-_NARROW, _WIDE = 38.0, 230.0  # pixels of width at which a camera sees it
+_DRAWN = 320  # pixels of width at which a plate is drawn
+_NARROW, _WIDE = 40.0, 340.0  # pixels of width at which a camera sees it
 _LEGIBLE = 14.0  # of 255, between a plate's dark and light, from which anybody could read it
 _CLEAR = 150.0  # pixels of width from which on a plate is read though much is done to it
 _BOXED = 0.35  # of all plates are told by their upright box
@@ -134,7 +134,7 @@ def _plate(chance: random.Random) -> Plate:
         lines = tuple(_scrambled(line, chance) for line in lines)
     if len(lines) == 1 and chance.random() < 0.08:
         lines = (_stacked(lines[0], chance),)
-    if any(" " in line for line in lines) and chance.random() < 0.25:
+    if any(" " in line for line in lines) and chance.random() < 0.35:
         layout = replace(layout, seal=True)  # or a state's outline, a peach, a sun
     return Plate(layout, lines)
 
@@ -173,6 +173,13 @@ def _mounted(drawn: Picture, rng: np.random.Generator) -> Picture:
         below = round(rim + rng.uniform(0, 0.1) * h)
         cv2.rectangle(out, (0, 0), (w - 1, h - 1), colour, max(1, round(2 * rim)))
         cv2.rectangle(out, (0, h - below), (w, h), colour, -1)
+    if rng.random() < 0.25:  # what has to be stuck on each year
+        size = rng.uniform(0.05, 0.1) * w, rng.uniform(0.1, 0.2) * h
+        for x in rng.choice((0.08, 0.92), int(rng.integers(1, 3)), replace=False):
+            top = (0.12, 0.88)[int(rng.integers(2))]
+            a = round(x * w - size[0] / 2), round(top * h - size[1] / 2)
+            b = round(x * w + size[0] / 2), round(top * h + size[1] / 2)
+            cv2.rectangle(out, a, b, tuple(int(v) for v in rng.uniform(0, 255, 3)), -1)
     if rng.random() < 0.06:
         y = round(rng.uniform(0.05, 0.95) * h)
         cv2.line(
