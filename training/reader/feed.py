@@ -4,6 +4,7 @@ import random
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 import cv2
 import numpy as np
@@ -50,10 +51,12 @@ class Seen:
     country: int
 
 
-def seen(seed: int) -> Seen:
-    """The plate of this seed; always the same."""
+def seen(seed: int, hard: float = 1.0) -> Seen:
+    """The plate of this seed; always the same. The less ``hard``, 0 to 1, the more plates are
+    lettered as their layouts say, and told by their corners.
+    """
     rng = np.random.default_rng((seed, 11))
-    return _seen(_drawn(random.Random(seed), rng), rng)
+    return _seen(_drawn(random.Random(seed), rng, hard), rng, hard)
 
 
 def crop(seed: int) -> Crop:
@@ -61,11 +64,19 @@ def crop(seed: int) -> Crop:
     return _crop(seen(seed))
 
 
-def crops(seed: int, real: Sequence[Seen] = (), share: float = 0.0) -> Iterator[Crop]:
+def crops(
+    seed: int,
+    real: Sequence[Seen] = (),
+    share: float = 0.0,
+    *,
+    hard: float = 1.0,
+    gentle: int = 0,
+) -> Iterator[Crop]:
     """One after another without an end; those of another seed are others.
 
     A drawn plate is seen some times, each time by another camera in other light. Of all, ``share``
-    are of ``real``, each text as often as another.
+    are of ``real``, each text as often as another. The first ``gentle`` ones get ``hard`` little by
+    little: see ``seen``.
     """
     by_text: dict[tuple[str, ...], list[Seen]] = {}
     for one in real:
@@ -73,15 +84,16 @@ def crops(seed: int, real: Sequence[Seen] = (), share: float = 0.0) -> Iterator[
     texts = list(by_text.values())
     rng, chance = np.random.default_rng((seed, 13)), random.Random(seed)
     kept: list[_Drawn] = []
-    while True:
+    for number in count():
+        now = hard if number >= gentle else hard * number / gentle
         if texts and rng.random() < share:
             yield _crop(_again(chance.choice(chance.choice(texts)), rng))
             continue
         if len(kept) < _KEPT:
-            kept.append(_drawn(chance, rng))
+            kept.append(_drawn(chance, rng, now))
         elif rng.random() < 1 / _USES:
-            kept[int(rng.integers(_KEPT))] = _drawn(chance, rng)
-        yield _crop(_seen(kept[int(rng.integers(len(kept)))], rng))
+            kept[int(rng.integers(_KEPT))] = _drawn(chance, rng, now)
+        yield _crop(_seen(kept[int(rng.integers(len(kept)))], rng, now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +105,10 @@ class _Drawn:
     country: int
 
 
-def _drawn(chance: random.Random, rng: np.random.Generator) -> _Drawn:
+def _drawn(chance: random.Random, rng: np.random.Generator, hard: float) -> _Drawn:
     plate = _plate(chance)
     face = chance.choice(faces()) if chance.random() < 0.7 else faces()[0]
-    hand = by_chance(rng) if rng.random() < 0.85 else PLAIN
+    hand = by_chance(rng) if rng.random() < 0.85 * hard else PLAIN
     drawn = plates.picture(plate, _DRAWN, face, hand, rng)
     picture = _mounted(scenes.worn(drawn, rng), rng)
     lines = tuple("".join(sign for sign in line if sign.isalnum()) for line in plate.lines)
@@ -107,7 +119,7 @@ def _crop(one: Seen) -> Crop:
     return Crop(straightened(one.image, one.quad), one.lines, one.country)
 
 
-def _seen(drawn: _Drawn, rng: np.random.Generator) -> Seen:
+def _seen(drawn: _Drawn, rng: np.random.Generator, hard: float) -> Seen:
     image, corners = drawn.picture, np.zeros((4, 2))
     for _ in range(_TRIES):
         image, corners = _before_a_camera(drawn.picture, rng)
@@ -116,13 +128,13 @@ def _seen(drawn: _Drawn, rng: np.random.Generator) -> Seen:
         dark, light = np.percentile(image[top : bottom + 1, left : right + 1, 1], (5, 95))
         if light - dark >= _LEGIBLE:
             break
-    return Seen(image, _told(corners, rng), drawn.lines, drawn.country)
+    return Seen(image, _told(corners, rng, hard), drawn.lines, drawn.country)
 
 
 def _again(real: Seen, rng: np.random.Generator) -> Seen:
     """A real plate in somewhat other light, by other corners."""
     image = spoil(real.image, rng, 0.25)
-    return replace(real, image=image, quad=_told(real.quad, rng))
+    return replace(real, image=image, quad=_told(real.quad, rng, 1.0))
 
 
 def _plate(chance: random.Random) -> Plate:
@@ -211,11 +223,11 @@ def _before_a_camera(drawn: Picture, rng: np.random.Generator) -> tuple[Picture,
     return ground, corners
 
 
-def _told(corners: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _told(corners: np.ndarray, rng: np.random.Generator, hard: float) -> np.ndarray:
     """Corners that are about right, as a detector's are; or, as other detectors and people tell
     a plate, its upright box with some of what is around it.
     """
-    if rng.random() < _BOXED:
+    if rng.random() < _BOXED * hard:
         low, high = corners.min(0), corners.max(0)
         size = high - low
         low, high = (

@@ -118,10 +118,10 @@ def countries_right(reader: PlateReader, plates: Sequence[Shown]) -> float:
     return float(np.mean([said == one.place for (said, _), one in zip(told, plates, strict=True)]))
 
 
-def made(count: int) -> Iterator[Shown]:
-    """Drawn plates that no training has seen."""
+def made(count: int, hard: float = 1.0) -> Iterator[Shown]:
+    """Drawn plates that no training has seen; how hard says `training.reader.feed.seen`."""
     for seed in range(_FIRST, _FIRST + count):
-        one = seen(seed)
+        one = seen(seed, hard)
         yield Shown(one.image, one.quad, "".join(one.lines), COUNTRIES[one.country], literal=True)
 
 

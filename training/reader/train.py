@@ -36,6 +36,10 @@ class Recipe:
     real: float = 0.05
     """The share of examples that are of real frames, where there are any."""
     widths: tuple[int, int, int, int] = (20, 40, 64, 96)
+    hard: float = 1.0
+    """How hard examples are at last, 0 to 1: on hard ones alone small networks never begin."""
+    gentle: int = 1500
+    """The steps until then, where it begins with chance."""
     countries: tuple[str, ...] = COUNTRIES
     workers: int = 2
     brief: bool = field(default_factory=shorter)
@@ -44,7 +48,7 @@ class Recipe:
     """The first of the SHA-256 of the weights that it goes on from; '' begins with chance."""
 
 
-TOY = Recipe(steps=1500, batch=32, rate=4e-3, warm=100, widths=(12, 20, 32, 48))
+TOY = Recipe(steps=1500, batch=32, rate=4e-3, warm=100, widths=(12, 20, 32, 48), hard=0.0)
 """So small that it is trained in minutes on two cores, and clearly better than nothing."""
 
 
@@ -62,8 +66,11 @@ def train(
     """
     torch.manual_seed(recipe.seed)
     net = (begun or ReaderNet(recipe.widths)).train().to(memory_format=torch.channels_last)
+    gentle = 0 if begun else recipe.gentle * recipe.batch // max(1, recipe.workers)
     examples = batches(
-        lambda worker: crops(recipe.seed * 64 + worker, real, recipe.real),
+        lambda worker: crops(
+            recipe.seed * 64 + worker, real, recipe.real, hard=recipe.hard, gentle=gentle
+        ),
         recipe.batch,
         recipe.workers,
     )

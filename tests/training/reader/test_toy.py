@@ -30,7 +30,7 @@ TINY = Recipe(steps=2, batch=2, warm=1, widths=(4, 4, 4, 4), workers=0)
 def alike(model: Path, count: int = 150) -> float:
     """How much of drawn plates' texts is read: 1 less the edits a sign."""
     reader, shares = PlateReader(1, model), []
-    for one in made(count):
+    for one in made(count, TOY.hard):
         (reading,) = reader.recognise([reader.crops(one.image, detection(one.quad), 0)])
         shares.append(Levenshtein.normalized_similarity(plain(reading.text), one.plate))
     return float(np.mean(shares))
