@@ -55,7 +55,7 @@ class Settings(BaseModel):
     images_retention_days: int = Field(default=90, ge=1)
     cameras: Path = Path("config/cameras.yaml")
     detector: str = "corners"
-    recogniser: str = "text"
+    recogniser: str = "voting"
     alert_rules: Path = Path("config/alert_rules.yaml")
     public_url: str = ""
     link_secret_file: Path
