@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from alpr.recognition import open_detector
+from alpr.recognition import open_detector, open_recogniser
 from edge.append import RawWriter, SparingStore
 from edge.cameras import Camera
 from edge.capture import Truncated
@@ -197,11 +197,15 @@ def test_what_a_full_log_left_at_the_end_is_appended_once_there_is_room(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not VIDEO.exists(), reason="the shared test data is not here")
-@pytest.mark.parametrize(("chosen", "last"), [("corners", 1), ("text", 2)])
+@pytest.mark.parametrize(
+    ("chosen", "reader", "last"),
+    [("corners", "voting", 1), ("corners", "text", 1), ("text", "text", 2)],
+)
 def test_the_toll_booths_three_plates_are_read_and_its_traps_are_not(
-    chosen: str, last: int, recogniser: TextRecogniser
+    chosen: str, reader: str, last: int
 ) -> None:
     camera, detector = Camera("toll", str(VIDEO)), open_detector(chosen)
+    recogniser = open_recogniser(reader)
     reads = [
         record
         for name, record in read_file(VIDEO, camera, detector, recogniser, None)

@@ -21,7 +21,9 @@ from edge.detect import PlateDetector, TextPlateDetector
 from edge.geometry import iou, share
 from edge.models import ModelError
 from edge.pipeline import plain
+from edge.reader import PlateReader
 from edge.recognise import PlateRecogniser, TextRecogniser
+from edge.voting import VotingRecogniser
 from edge.run import read_file
 from rules.dedup import Deduplication
 from rules.grammar import grammar
@@ -245,7 +247,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     with runs.run("plate-detector", {"measured": detectors[0].name}) as told:
         _tell_finding(detectors, sets | photographs, told)
-        recogniser = TextRecogniser(chosen.threads)
+        own = PlateReader(chosen.threads)
+        recogniser = VotingRecogniser(own, TextRecogniser(chosen.threads))  # the default
         if photographs:
             careful = CarefulDetector(detectors[0], chosen.threads)
             _tell_reading([careful, *detectors], recogniser, photographs, told)
