@@ -23,8 +23,8 @@ from edge.models import ModelError
 from edge.pipeline import plain
 from edge.reader import PlateReader
 from edge.recognise import PlateRecogniser, TextRecogniser
-from edge.voting import VotingRecogniser
 from edge.run import read_file
+from edge.voting import VotingRecogniser
 from rules.dedup import Deduplication
 from rules.grammar import grammar
 from rules.settings import DedupSettings
