@@ -165,11 +165,13 @@ def router(intake: Intake | None) -> APIRouter:
 
 def _message(*medias: str) -> dict[str, Any]:
     """What OpenAPI says of a route for another program's messages."""
+    described = bodies.described_as("object", "application/json", *medias)
+    described["requestBody"]["required"] = True
     return {
         "status_code": 202,
         "response_model": None,
         "responses": _ANSWERS,
-        "openapi_extra": bodies.described_as("object", "application/json", *medias),
+        "openapi_extra": described,
     }
 
 

@@ -60,8 +60,8 @@ class VotingRecogniser:
         if normalise(own.text) == normalise(other.text):
             return own if own.confidence >= other.confidence else other
         seen = np.concatenate(rows), np.concatenate([self._fold(line) for line in lines])
-        told: dict[str, str] = {}  # each as who said it first spells it
-        for text, _ in (*_said(own), *_said(other)):
+        told: dict[str, str] = {}  # each as who says it outright spells it
+        for text, _ in _said(own, other):
             told.setdefault(normalise(text), text)
 
         def judged(text: str) -> float:
@@ -101,16 +101,16 @@ def _numbers(text: str) -> list[int]:
     return [SIGNS.index(sign) + 1 for sign in normalise(text)]
 
 
-def _said(reading: Reading) -> list[tuple[str, float]]:
-    """Its text and what it could be instead, each with how sure."""
-    return [(reading.text, reading.confidence), *reading.alternatives]
+def _said(*readings: Reading) -> list[tuple[str, float]]:
+    """Their texts, then what else they could be, each with how sure."""
+    outright = [(one.text, one.confidence) for one in readings]
+    return outright + [other for one in readings for other in one.alternatives]
 
 
 def _as(text: str, own: Reading, other: Reading) -> Reading:
     """The reading with the chosen text, one of either's; what else they say is an alternative."""
-    said = (*_said(own), *_said(other))
     surest: dict[str, tuple[str, float]] = {}
-    for one in sorted(said, key=lambda one: (-one[1], one[0])):
+    for one in sorted(_said(own, other), key=lambda one: (-one[1], one[0])):
         surest.setdefault(normalise(one[0]), one)
     surest.pop(normalise(text))
     others = tuple(surest.values())[:2]

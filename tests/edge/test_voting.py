@@ -116,6 +116,14 @@ def test_a_plate_spelt_otherwise_is_no_other_plate() -> None:
     assert [text for text, _ in reading.alternatives] == ["A8-123"]
 
 
+def test_what_one_says_outright_is_as_sure_though_the_other_spells_it_otherwise() -> None:
+    own = columns("A8123", 0.95, others={1: {"B": 0.4}})
+    own[3, 1 + SIGNS.index("8")] = 0.5
+    reading = voted(own, columns("AB-123", 0.98, TEXTS))
+    assert reading.text == "AB-123"
+    assert reading.confidence == pytest.approx(0.98, abs=0.01)
+
+
 def test_accents_are_no_difference() -> None:
     signs = [*TEXTS, "Ö"]
 
