@@ -243,10 +243,10 @@ class Sighting:
                 return None
             return "confirmed" if self.sure(settings) else "tentative"
         text, region, direction = self.told
-        if text != self.text:
-            return "revised"
         if self.status == "tentative" and self.sure(settings):
             return "confirmed"
+        if text != self.text:
+            return "tentative" if self.status == "tentative" else "revised"
         since = self.last_seen - self.told_at
         due = (
             region != grammar.region(self.text, self.scope, self.hint)

@@ -230,7 +230,7 @@ def vote(
         text=text,
         confidence=_confidence(text, plain, columns, _reads(weights)),
         positions=[_ranked(column) for column in columns],
-        alternatives=_alternatives(text, weights),
+        alternatives=_alternatives(text, columns, weights),
     )
 
 
@@ -384,12 +384,37 @@ def _confidence_of(weight: int, reads: int) -> float:
     return min(1.0, weight / reads) ** (1 / 3)
 
 
-def _alternatives(text: str, weights: Mapping[str, Weights], most: int = 4) -> list[Alternative]:
-    """The other texts read, heaviest first, each with its share of the evidence."""
+def _alternatives(
+    text: str, columns: Sequence[Mapping[str, int]], weights: Mapping[str, Weights], most: int = 4
+) -> list[Alternative]:
+    """The heaviest of the other texts read, each with its share of the evidence."""
     if len(weights) == 1:
         return []
-    total = sum([found[_MEANS] for found in weights.values()]) or 1
     others = sorted([(-found[_MEANS], other) for other, found in weights.items() if other != text])
-    return [
-        {"text": other, "confidence": round(-weight / total, 3)} for weight, other in others[:most]
+    total = sum([found[_MEANS] for found in weights.values()])
+    shares = [
+        (_share(text, other, columns, weights[other], total), other) for _, other in others[:most]
     ]
+    shares.sort(key=lambda one: (-one[0], one[1]))
+    return [{"text": other, "confidence": round(share, 3)} for share, other in shares]
+
+
+def _share(
+    text: str, other: str, columns: Sequence[Mapping[str, int]], found: Weights, total: int
+) -> float:
+    """How much of the evidence speaks for ``other``, 0 to 1, where least does of all places at
+    which it is not ``text``: a text is no likelier than its one sign that nobody else saw.
+    """
+    share = 1.0
+    pairs = _aligned(text, other) or [((place, 0), place) for place in range(len(text))]
+    for (place, inserted), index in pairs:
+        weight = found[_MEANS if index is None else index]
+        if inserted:
+            share = min(share, weight / (total or 1))
+            continue
+        character = "" if index is None else other[index]
+        if character != text[place]:
+            column = columns[place]
+            weight = max(weight, column.get(character, 0))
+            share = min(share, weight / (sum(column.values()) or 1))
+    return share

@@ -37,15 +37,30 @@ def test_one_very_confident_read_confirms_by_itself(fold):
     assert fold.life() == ["confirmed"]
 
 
-def test_a_vote_that_changes_the_text_revises_and_keeps_what_was_said(fold):
-    fold.read(0, "KAX1Z34", track_id="t", confidence=0.8)
-    fold.read(0.3, "KAX1234", track_id="t", confidence=0.9)
-    fold.read(0.6, "KAX1234", track_id="t", confidence=0.9)
+def test_a_vote_that_changes_a_confirmed_text_revises_and_keeps_what_was_said(fold):
+    fold.read(0, "KAX1Z34", track_id="t", confidence=0.7)
+    fold.read(0.1, "KAX1Z34", track_id="t", confidence=0.7)
+    for n in range(8):
+        fold.read(0.3 + n / 10, "KAX1234", track_id="t", confidence=0.95)
+    assert fold.life()[:3] == ["tentative", "confirmed", "revised"]
     last = fold.events()[-1]
     assert last["status"] == "revised"
     assert last["plate"]["normalized_text"] == "KAX1234"
     assert last["was"] == ["KAX1Z34"]
     assert len(fold.sightings()) == 1
+
+
+def test_a_text_that_changes_before_it_is_confirmed_is_as_tentative_as_before(fold):
+    """So no alert is raised of it, which would name a plate that one blurred read made."""
+    fold.read(0, "KAX1Z34", track_id="t", confidence=0.7)
+    fold.read(0.1, "KAX1734", track_id="t", confidence=0.8)
+    last = fold.events()[-1]
+    assert last["plate"]["normalized_text"] != "KAX1Z34"
+    assert (last["status"], last["was"]) == ("tentative", ["KAX1Z34"])
+    fold.read(0.2, "KAX1234", track_id="t", confidence=0.9)
+    fold.read(0.3, "KAX1234", track_id="t", confidence=0.9)
+    assert fold.events()[-1]["status"] == "confirmed"
+    assert "revised" not in fold.life()
 
 
 def test_it_ends_when_nothing_came_for_the_window_and_the_lateness(fold):
@@ -117,7 +132,7 @@ def test_what_was_told_and_proves_implausible_is_retracted(fold):
     fold.read(0, "KAX1234", track_id="t", confidence=0.72)
     fold.read(0.2, "KAX12XX34", track_id="t", confidence=0.95)
     fold.heartbeat(400)
-    assert fold.life() == ["tentative", "revised", "retracted"]
+    assert fold.life() == ["tentative", "tentative", "retracted"]
     assert fold.events()[-1]["reason"] == "unrepeated"
 
 

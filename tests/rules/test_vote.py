@@ -151,6 +151,21 @@ def test_what_else_was_read_is_kept_with_its_share():
     assert last == {"2": 1458, "3": 729}  # cubes of 0.9
 
 
+def test_another_text_counts_as_little_as_its_sign_that_least_speaks_for():
+    """Of one blurred read that says 8 for 7, but hardly, whatever the rest of it says."""
+    votes = ballot([("a", "KAX1237", 900)])
+    votes.add("b", "KAX1238", [900] * 6 + [200])
+    (other,) = vote(votes.weights(), PLATES).alternatives
+    assert other == {"text": "KAX1238", "confidence": pytest.approx(0.011, abs=0.001)}
+
+
+@pytest.mark.parametrize("other", ["KAX12", "KAX12345", "KAX1239", "AX1234", "KBX1239"])
+def test_another_text_has_the_share_of_its_reads_wherever_it_differs(other: str):
+    reads = [("a", "KAX1234", 900), ("b", "KAX1234", 900), ("c", other, 900)]
+    (found,) = vote(ballot(reads).weights(), PLATES).alternatives
+    assert found == {"text": other, "confidence": pytest.approx(1 / 3, abs=0.001)}
+
+
 @settings(max_examples=200, deadline=None)
 @given(READS)
 def test_an_outcome_is_whole(reads):
