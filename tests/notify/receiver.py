@@ -98,8 +98,17 @@ class Notify:
         )
 
     def kill(self, number=signal.SIGKILL, timeout=20.0) -> int:
+        if number != signal.SIGKILL:
+            assert within(20, lambda: self._hears(number)), "it is not up"
         self._process.send_signal(number)
         return self._process.wait(timeout)
+
+    def _hears(self, number) -> bool:
+        """Whether it is so far up that it ends in order: it has a handler for a signal."""
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            if line.startswith("SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+        return False
 
     @property
     def running(self) -> bool:

@@ -399,9 +399,6 @@ def test_notify_killed_again_and_again_loses_no_sighting(tmp_path: Any, out: Out
                 assert process.running, "it ended by itself, see its text"
                 process.kill()
                 process.start()
-            # One that nobody but the last of them can tell, so that it is up when it is stopped.
-            out.write(sighting(number), ended(number))
-            number += 1
             everyone = {event_id(one) for one in range(number)}
             assert within(60, lambda: set(receiver.taken) == everyone)
             assert within(30, lambda: out.store.all()[0].waiting == 0)
