@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from alpr.recognition import open_detector
+from alpr.recognition import open_detector, open_recogniser
 from edge.cameras import Camera
 from edge.capture import file_frames
 from edge.detect import Look, PlateDetector
 from edge.pipeline import plain
-from edge.recognise import TextRecogniser
+from edge.recognise import PlateRecogniser
 from edge.run import read_file
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -24,11 +24,10 @@ _ALIKE = str.maketrans("OI", "01")  # what the benchmark's truth does not tell a
 
 
 def video_times(
-    path: Path, threads: int, stride: int, chosen: str = "corners"
+    path: Path, detector: PlateDetector, recogniser: PlateRecogniser, stride: int
 ) -> Iterator[dict[str, Any]]:
     """The edge's time on a clip, and that of looking at every whole frame (each ``stride``-th)."""
     camera = Camera("bench", str(path))
-    detector, recogniser = open_detector(chosen, threads), TextRecogniser(threads)
     began, spent = time.perf_counter(), time.process_time()
     records = list(read_file(path, camera, detector, recogniser, None, session="bench"))
     wall, cpu = time.perf_counter() - began, time.process_time() - spent
@@ -47,6 +46,7 @@ def video_times(
     yield {
         "benchmark": "edge video",
         "file": path.name,
+        "by": f"{detector.name}, {recogniser.name}",
         "frames": number,
         "clip_s": round(clip, 2),
         "wall_s": round(wall, 2),
@@ -62,10 +62,9 @@ def video_times(
 
 
 def picture_accuracy(
-    folder: Path, threads: int, limit: int | None, chosen: str = "corners"
+    folder: Path, detector: PlateDetector, recogniser: PlateRecogniser, limit: int | None
 ) -> Iterator[dict[str, Any]]:
     """How many pictures have their plate among the reads, with and without O = 0 and I = 1."""
-    detector, recogniser = open_detector(chosen, threads), TextRecogniser(threads)
     right = literal = total = 0
     began = time.perf_counter()
     for truth_file in sorted(folder.glob("*.txt"))[:limit]:
@@ -81,6 +80,7 @@ def picture_accuracy(
     yield {
         "benchmark": "edge pictures",
         "set": folder.name,
+        "by": f"{detector.name}, {recogniser.name}",
         "pictures": total,
         "right": round(right / max(total, 1), 4),
         "literal": round(literal / max(total, 1), 4),
@@ -88,7 +88,7 @@ def picture_accuracy(
     }
 
 
-def _texts(picture: Path, detector: PlateDetector, recogniser: TextRecogniser) -> set[str]:
+def _texts(picture: Path, detector: PlateDetector, recogniser: PlateRecogniser) -> set[str]:
     camera = Camera(re.sub(r"[^A-Za-z0-9_.-]", "-", picture.stem), str(picture))
     records = read_file(picture, camera, detector, recogniser, None, session="bench")
     return {plain(record["text"]) for name, record in records if name == "PlateRead"}
@@ -98,22 +98,25 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", action="store_true", help="accuracy on still pictures")
     parser.add_argument("--detector", default="corners", help="as ALPR_DETECTOR")
+    parser.add_argument("--recogniser", default="voting", help="as ALPR_RECOGNISER")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--stride", type=int, default=12, help="of the reference's frames")
     parser.add_argument("--limit", type=int, default=None, help="pictures of a set at most")
     options = parser.parse_args(None if arguments is None else list(arguments))
+    detector = open_detector(options.detector, options.threads)
+    recogniser = open_recogniser(options.recogniser, options.threads)
     if options.pictures:
         results = (
             line
             for name in ("eu", "us")
             for line in picture_accuracy(
-                options.data / "benchmark" / name, options.threads, options.limit, options.detector
+                options.data / "benchmark" / name, detector, recogniser, options.limit
             )
         )
     else:
         video = options.data / "video" / "toll-booth.mp4"
-        results = video_times(video, options.threads, options.stride, options.detector)
+        results = video_times(video, detector, recogniser, options.stride)
     for line in results:
         print(json.dumps(line, ensure_ascii=False), flush=True)
 
