@@ -254,7 +254,7 @@ def _line(alert: AlertEvent, first: AlertEvent) -> Line:
 
 def _watched(hit: Any) -> str:
     told = f"{hit['watchlist']}: {hit['plate']} ({hit['kind']}"
-    if hit["match"] != "exact":
+    if hit["match"] != "exact" or hit["confidence"] < 1:
         told += f", {hit['match']} match, {_percent(hit['confidence'])}"
     told += ")"
     if hit["reason"]:

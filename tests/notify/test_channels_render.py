@@ -65,6 +65,15 @@ def test_a_fuzzy_match_shows_what_was_read_and_what_the_list_says():
     assert "read as 34A8C123" in told.text
 
 
+def test_a_plate_that_is_only_perhaps_the_one_on_the_list_is_told_so():
+    hit = {
+        **{"watchlist": "Stolen", "plate": "34ABC128", "kind": "deny", "match": "exact"},
+        **{"confidence": 0.31, "owner": "", "reason": "", "tags": []},
+    }
+    told = message(delivery({}, alert=alert(watched=hit)))
+    assert "Stolen: 34ABC128 (deny, exact match, 31 %)" in told.text
+
+
 def test_a_group_names_some_and_counts_the_rest():
     others = tuple(alert(plate=f"06XY{n:03}", at=AT + n * 60_000_000) for n in range(14))
     told = message(delivery({}, others=others, more=37))
