@@ -67,8 +67,14 @@ def test_a_fuzzy_match_shows_what_was_read_and_what_the_list_says():
 
 def test_a_plate_that_is_only_perhaps_the_one_on_the_list_is_told_so():
     hit = {
-        **{"watchlist": "Stolen", "plate": "34ABC128", "kind": "deny", "match": "exact"},
-        **{"confidence": 0.31, "owner": "", "reason": "", "tags": []},
+        "watchlist": "Stolen",
+        "plate": "34ABC128",
+        "kind": "deny",
+        "match": "exact",
+        "confidence": 0.31,
+        "owner": "",
+        "reason": "",
+        "tags": [],
     }
     told = message(delivery({}, alert=alert(watched=hit)))
     assert "Stolen: 34ABC128 (deny, exact match, 31 %)" in told.text
