@@ -31,7 +31,7 @@ class DedupSettings:
     doubt_s: float = 15.0
     """How close in time a text must be to be the same but for a doubtful character."""
     confirm_reads: int = 2
-    """Reads that agree with the vote, in different frames, to confirm a sighting."""
+    """Reads that agree with the vote on each sign, in different frames, to confirm a sighting."""
     confirm_confidence: float = 0.97
     """Confidence of a single read that confirms a sighting by itself."""
     least_certainty: float = 0.50

@@ -12,7 +12,7 @@ from uuid import UUID
 from rules.grammar import Grammar
 from rules.settings import DedupSettings
 from rules.similarity import fold
-from rules.vote import Ballot, Vote, Weights, Winner, vote, winner
+from rules.vote import Ballot, Vote, Weights, Winner, supported, vote, winner
 from schemas.records import Box, PlateEvent, PlateRead, ReadEvidence, Status
 
 NAMESPACE = UUID("6f1c9a52-5d0e-5a3b-9a53-0f6f2b1f7c11")
@@ -230,10 +230,11 @@ class Sighting:
         )
 
     def sure(self, settings: DedupSettings) -> bool:
-        """Whether enough reads agree, or one is confident enough, to call it confirmed."""
+        """Whether enough reads agree on each sign, or one is confident enough, to confirm it."""
         return (
             self.confidence >= settings.confirm_confidence
-            or self.agreeing() >= settings.confirm_reads
+            or (self.reads if self.ballot.only else supported(self.text, self.ballot.texts()))
+            >= settings.confirm_reads
         )
 
     def news(self, settings: DedupSettings, grammar: Grammar) -> Status | None:

@@ -168,6 +168,17 @@ def _sum(one: list[int], other: list[int]) -> list[int]:
     return list(map(add, one, other))
 
 
+def supported(text: str, texts: Mapping[str, int]) -> int:
+    """How many of the reads of ``texts`` say a sign of ``text``, up to what OCR confuses, where
+    fewest do. Those that are longer or shorter say nothing.
+    """
+    alike = [(fold(other), n) for other, n in texts.items() if len(other) == len(text)]
+    return min(
+        [sum([n for other, n in alike if other[i] == sign]) for i, sign in enumerate(fold(text))],
+        default=0,
+    )
+
+
 class Vote(NamedTuple):
     """The outcome: ``positions`` gives for each character of ``text`` the weight of every
     character read there, ``""`` standing for none, heaviest first.
@@ -179,6 +190,17 @@ class Vote(NamedTuple):
     alternatives: list[Alternative]
 
 
+class Columns(NamedTuple):
+    """The weights of all characters by place, ``""`` standing for none."""
+
+    pivot: str
+    """the text whose places they are, with those between them that other texts insert"""
+    all: dict[tuple[int, int], dict[str, int]]
+    """by place of the pivot and insertion after it, in order"""
+    said: list[dict[str, int]]
+    """those of them at which there is a character"""
+
+
 class Winner(NamedTuple):
     """The text of a vote, and what is known on the way to it."""
 
@@ -187,8 +209,8 @@ class Winner(NamedTuple):
     """fits a grammar, but for O and 0, I and 1, and characters that were in doubt"""
     plain: str
     """the text before the grammar"""
-    columns: list[dict[str, int]] | None
-    """the weights of all characters at each place; None where they were not needed"""
+    columns: Columns | None
+    """None where they were not needed"""
 
 
 def winner(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) -> Winner:
@@ -201,13 +223,13 @@ def winner(weights: Mapping[str, Weights], grammar: Grammar, scope: str = AUTO) 
     if _unrivalled(pivot, weights) and grammar.regions(pivot, scope):
         return Winner(pivot, True, pivot, None)
     plain, columns = _counted(pivot, weights)
-    text = grammar.repair(plain, scope, columns)
+    text = grammar.repair(plain, scope, columns.said)
     if not grammar.regions(text, scope):
         return Winner(text, False, plain, columns)
     certain = _WEIGHT[_CERTAIN] * _reads(weights) / 1000
     natural = text == plain or all(
         new == old or {new, old} in _TWINS or column[old] < certain
-        for new, old, column in zip(text, plain, columns, strict=True)
+        for new, old, column in zip(text, plain, columns.said, strict=True)
     )
     return Winner(text, natural, plain, columns)
 
@@ -228,8 +250,8 @@ def vote(
         _, columns = _counted(text, weights)
     return Vote(
         text=text,
-        confidence=_confidence(text, plain, columns, _reads(weights)),
-        positions=[_ranked(column) for column in columns],
+        confidence=_confidence(text, plain, columns.said, _reads(weights)),
+        positions=[_ranked(column) for column in columns.said],
         alternatives=_alternatives(text, columns, weights),
     )
 
@@ -268,15 +290,12 @@ def _reads(weights: Mapping[str, Weights]) -> int:
     return sum([found[_READS] for found in weights.values()])
 
 
-def _counted(pivot: str, weights: Mapping[str, Weights]) -> tuple[str, list[dict[str, int]]]:
-    """The text of the heaviest characters, and the weights of all at each of its places."""
-    if len(weights) == 1:
-        return pivot, [{c: w} for c, w in zip(pivot, weights[pivot], strict=False)]
+def _counted(pivot: str, weights: Mapping[str, Weights]) -> tuple[str, Columns]:
+    """The text of the heaviest characters, and the weights of all at each place."""
     columns = _columns(pivot, weights)
-    chosen = [_heaviest(column) for column in columns]
-    if "" in chosen:
-        columns = [column for c, column in zip(chosen, columns, strict=True) if c]
-    return "".join(chosen), columns
+    chosen = [_heaviest(column) for column in columns.values()]
+    said = [column for c, column in zip(chosen, columns.values(), strict=True) if c]
+    return "".join(chosen), Columns(pivot, columns, said)
 
 
 def _heaviest(column: Mapping[str, int]) -> str:
@@ -293,7 +312,7 @@ def _ranked(column: Mapping[str, int]) -> list[CharacterEvidence]:
     return [{"character": character, "weight": weight} for character, weight in items]
 
 
-def _columns(pivot: str, weights: Mapping[str, Weights]) -> list[dict[str, int]]:
+def _columns(pivot: str, weights: Mapping[str, Weights]) -> dict[tuple[int, int], dict[str, int]]:
     """Sum the evidence of every text, aligned to the heaviest of them, the pivot, by place.
 
     Places are those of the pivot and, between them, those that other texts insert; a text that
@@ -316,11 +335,11 @@ def _columns(pivot: str, weights: Mapping[str, Weights]) -> list[dict[str, int]]
             if key[1]:
                 filled[key] = filled.get(key, 0) + mean
     if not filled:
-        return straight
+        return columns
     total = sum([found[_MEANS] for found in weights.values()])
     for key, mean in filled.items():
         columns[key][""] = total - mean
-    return [columns[key] for key in sorted(columns)]
+    return {key: columns[key] for key in sorted(columns)}
 
 
 @lru_cache(maxsize=4096)
@@ -385,36 +404,28 @@ def _confidence_of(weight: int, reads: int) -> float:
 
 
 def _alternatives(
-    text: str, columns: Sequence[Mapping[str, int]], weights: Mapping[str, Weights], most: int = 4
+    text: str, columns: Columns, weights: Mapping[str, Weights], most: int = 4
 ) -> list[Alternative]:
-    """The heaviest of the other texts read, each with its share of the evidence."""
+    """The likeliest of the heavier other texts read, each with its share of the evidence."""
     if len(weights) == 1:
         return []
-    others = sorted([(-found[_MEANS], other) for other, found in weights.items() if other != text])
-    total = sum([found[_MEANS] for found in weights.values()])
-    shares = [
-        (_share(text, other, columns, weights[other], total), other) for _, other in others[:most]
+    heavier = sorted([(-found[_MEANS], other) for other, found in weights.items() if other != text])
+    places = [(key, column, sum(column.values()) or 1) for key, column in columns.all.items()]
+    shares = [(-_share(other, columns.pivot, places), other) for _, other in heavier[: 4 * most]]
+    return [
+        {"text": other, "confidence": round(-share, 3)} for share, other in sorted(shares)[:most]
     ]
-    shares.sort(key=lambda one: (-one[0], one[1]))
-    return [{"text": other, "confidence": round(share, 3)} for share, other in shares]
 
 
 def _share(
-    text: str, other: str, columns: Sequence[Mapping[str, int]], found: Weights, total: int
+    text: str, pivot: str, places: Sequence[tuple[tuple[int, int], Mapping[str, int], int]]
 ) -> float:
-    """How much of the evidence speaks for ``other``, 0 to 1, where least does of all places at
-    which it is not ``text``: a text is no likelier than its one sign that nobody else saw.
+    """How much of the evidence, 0 to 1, says what a text does where least of it does: no text is
+    likelier than its one sign that nobody else saw. ``places`` are columns and their sums.
     """
-    share = 1.0
-    pairs = _aligned(text, other) or [((place, 0), place) for place in range(len(text))]
-    for (place, inserted), index in pairs:
-        weight = found[_MEANS if index is None else index]
-        if inserted:
-            share = min(share, weight / (total or 1))
-            continue
-        character = "" if index is None else other[index]
-        if character != text[place]:
-            column = columns[place]
-            weight = max(weight, column.get(character, 0))
-            share = min(share, weight / (sum(column.values()) or 1))
-    return share
+    pairs = _aligned(pivot, text)
+    if pairs:
+        said = {key: "" if index is None else text[index] for key, index in pairs}
+    else:
+        said = {(place, 0): character for place, character in enumerate(text)}
+    return min([column.get(said.get(key, ""), 0) / total for key, column, total in places])

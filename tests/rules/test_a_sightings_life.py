@@ -63,6 +63,13 @@ def test_a_text_that_changes_before_it_is_confirmed_is_as_tentative_as_before(fo
     assert "revised" not in fold.life()
 
 
+def test_reads_that_agree_on_each_sign_confirm_though_no_two_say_the_same(fold):
+    for n, text in enumerate(["KAX1239", "KBX1234", "KAX1734"]):
+        fold.read(0.3 * n, text, track_id="t", confidence=0.8)
+    last = fold.events()[-1]
+    assert (last["status"], last["plate"]["normalized_text"]) == ("confirmed", "KAX1234")
+
+
 def test_it_ends_when_nothing_came_for_the_window_and_the_lateness(fold):
     fold.read(0, "KAX1234")
     assert fold.heartbeat(310) == []

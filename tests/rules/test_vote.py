@@ -166,6 +166,23 @@ def test_another_text_has_the_share_of_its_reads_wherever_it_differs(other: str)
     assert found == {"text": other, "confidence": pytest.approx(1 / 3, abs=0.001)}
 
 
+def alternatives(*reads):
+    outcome = vote(ballot([(str(n), text, 900) for n, text in enumerate(reads)]).weights(), PLATES)
+    return {other["text"]: other["confidence"] for other in outcome.alternatives}
+
+
+def test_a_sign_that_some_reads_lack_counts_with_all_reads_that_have_it():
+    read = ["KAX123"] * 6 + ["KAX1234", "KAXI234", "KAX1Z34"]
+    assert alternatives(*read)["KAX1234"] == pytest.approx(3 / 9, abs=0.001)
+
+
+def test_what_the_grammar_mended_is_no_surer_than_what_was_read():
+    votes = ballot([(str(n), text, 900) for n, text in enumerate(["8MA1234"] * 3 + ["8MA1239"])])
+    outcome = vote(votes.weights(), PLATES, "DE")
+    assert outcome.text == "BMA1234"
+    assert outcome.alternatives[0] == {"text": "8MA1234", "confidence": 0.75}
+
+
 @settings(max_examples=200, deadline=None)
 @given(READS)
 def test_an_outcome_is_whole(reads):
@@ -175,7 +192,10 @@ def test_an_outcome_is_whole(reads):
     assert all(
         column == sorted(column, key=lambda place: -place["weight"]) for column in outcome.positions
     )
-    assert all(0 <= other["confidence"] <= 1 for other in outcome.alternatives)
+    shares = [other["confidence"] for other in outcome.alternatives]
+    assert shares == sorted(shares, reverse=True)
+    assert all(0 <= share <= 1 for share in shares)
+    assert outcome.text not in [other["text"] for other in outcome.alternatives]
 
 
 def test_more_agreeing_reads_are_more_certain_and_dissent_less():
