@@ -35,11 +35,19 @@ class Beside:
 
     @contextmanager
     def alone(self, url: str) -> Iterator[None]:
-        """Be the only rebuild of this view. Raises ViewError."""
-        with closing(connect(url, self.next)) as connection:
+        """Be the only rebuild of this view. Raises ViewError.
+
+        Of one that was killed the server lets go a moment later, which is waited for.
+        """
+        with closing(connect(url, self.next)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
-            if not scalar(connection, f"SELECT pg_try_advisory_lock({self.lock})"):
-                raise ViewError("another replay of this view is under way: wait for it, or stop it")
+            cursor.execute("SET lock_timeout = %s", (_LOCK_TIMEOUT_MS,))
+            try:
+                cursor.execute("SELECT pg_advisory_lock(%s)", (self.lock,))
+            except LockNotAvailable:
+                raise ViewError(
+                    "another replay of this view is under way: wait for it, or stop it"
+                ) from None
             yield
 
     def drop_next(self, url: str) -> None:

@@ -13,9 +13,10 @@ import pytest
 from eventlog.log import Append
 from eventlog.sqlite import SqliteLog
 from projections.alert_queries import AlertQueries
-from projections.alert_rebuild import drop_old_alerts, rebuild_alerts
+from projections.alert_rebuild import VIEW, drop_old_alerts, rebuild_alerts
 from projections.alert_schema import channel
 from projections.alert_view import SHOWN, AlertView, alert_change_of
+from projections.errors import ViewError
 from projections.topic_rebuild import RebuiltTopics
 from schemas.codec import Codec
 from schemas.topics import ALERTS, DAY_US, NOTIFICATIONS, RULES, WATCHLIST
@@ -178,6 +179,17 @@ def test_a_killed_rebuild_goes_on_where_it_was(log, codec, live, url):
     first: list[Any] = []
     assert rebuild_alerts(url, log, codec, first.append).differences == []
     assert len(first) == 5  # one of six partitions was done
+
+
+def test_a_rebuild_waits_a_moment_for_one_that_was_killed_and_not_for_one_that_goes_on(
+    log, codec, live, url
+):
+    with VIEW.alone(url), pytest.raises(ViewError, match="another replay of this view"):
+        rebuild_alerts(url, log, codec)
+    dying = VIEW.alone(url)
+    dying.__enter__()
+    threading.Timer(0.3, dying.__exit__, (None, None, None)).start()
+    assert rebuild_alerts(url, log, codec).differences == []
 
 
 def test_without_a_live_view_it_is_made(log, codec, url):
