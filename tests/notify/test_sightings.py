@@ -349,6 +349,8 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if len(body) < int(self.headers["Content-Length"]):
+                    return  # who sent it was killed over it
                 key = secret_for(secret, self.headers["X-ALPR-Subscription"])
                 stamp = self.headers["X-ALPR-Timestamp"]
                 if self.headers["X-ALPR-Signature"] != signature(key, stamp, body):
