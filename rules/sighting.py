@@ -231,11 +231,11 @@ class Sighting:
 
     def sure(self, settings: DedupSettings) -> bool:
         """Whether enough reads agree on each sign, or one is confident enough, to confirm it."""
-        return (
-            self.confidence >= settings.confirm_confidence
-            or (self.reads if self.ballot.only else supported(self.text, self.ballot.texts()))
-            >= settings.confirm_reads
-        )
+        if self.confidence >= settings.confirm_confidence:
+            return True
+        if self.ballot.only is not None:
+            return self.reads >= settings.confirm_reads
+        return supported(self.text, self.ballot.texts()) >= settings.confirm_reads
 
     def news(self, settings: DedupSettings, grammar: Grammar) -> Status | None:
         """The status of the event that is due after the latest read; None if none is."""

@@ -13,7 +13,7 @@ from schemas.records import Alternative, WatchHit, WatchlistEntry
 LIKE = 0.85
 """Least likeness of a fuzzy match: the design's threshold for reads of one plate."""
 LEAST_SHARE = 0.2
-"""Least share of the evidence, where it differs, with which another text of the sighting counts."""
+"""Least share of the evidence with which another text of the sighting counts."""
 _RANK = {"exact": 0, "wildcard": 1, "fuzzy": 2}
 
 
